@@ -1,0 +1,68 @@
+# Every target works from a fresh clone: it makes .venv and installs what it needs, once.
+# Another interpreter: make test PYTHON=python3.12
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# One line for each package, so that a long download does not look like a standstill.
+SHOW := awk '/^Collecting/ { print "  " $$2 } /^Installing collected/ { print "  unpacking" } { fflush() }'
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/pip:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-worker: pyproject.toml | $(BIN)/pip
+	@echo "Installing the service and its worker (minutes the first time, PyTorch is large)"
+	@$(PIP) install --editable '.[worker]' | $(SHOW)
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/pip
+	@echo "Installing the service, its worker and the checks (minutes the first time, PyTorch is large)"
+	@$(PIP) install --editable '.[worker,dev]' | $(SHOW)
+	@touch $@ $(VENV)/installed-worker
+
+.PHONY: demo
+demo: $(VENV)/installed-worker ## one deletion request from HTTP to a published version; ARGS="--subject writer"
+	@$(BIN)/lotus demo $(ARGS)
+
+.PHONY: serve
+serve: $(VENV)/installed-worker ## run the service on this machine; ARGS="--port 9000"
+	@$(BIN)/lotus serve $(ARGS)
+
+.PHONY: test
+test: $(VENV)/installed-dev ## ruff, mypy, import-linter and all tests; ARGS="-k erasure"
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/installed-dev ## only the checks that read the code
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: $(VENV)/installed-dev ## lay the code out as the checks expect it
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: openapi
+openapi: $(VENV)/installed-dev ## write openapi.json from the code
+	@$(BIN)/python -m tests.architecture.openapi > openapi.json.new
+	@mv openapi.json.new openapi.json
+
+.PHONY: clean
+clean: ## remove everything that the targets made, except data
+	@rm -rf $(VENV) build ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

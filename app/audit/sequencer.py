@@ -1,0 +1,89 @@
+"""Gives committed entries their index and completes the tree over them (RFC 6962).
+
+Level 0 of the tree is `AuditEntry.leaf_hash`; `audit_nodes` begins at level 1.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, insert, select, text, tuple_
+from sqlalchemy.orm import Session
+
+from app.audit import merkle
+from app.audit.tables import AuditEntry, AuditNode, PendingEntry
+
+# Any number will do, as long as nothing else in the database locks the same one.
+_LOCK = 0x6C6F7475735F6C67
+
+
+class Head(NamedTuple):
+    size: int
+    root: bytes
+
+
+def sequence(session: Session, *, now: datetime, limit: int = 1000) -> int:
+    """Moves up to `limit` committed entries into the log; returns how many.
+
+    Needs a write session. Two of these never run at once: SQLite's write transaction and, on
+    PostgreSQL, an advisory lock held until the commit see to it.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    columns = PendingEntry.__table__.columns
+    rows = session.execute(select(*columns).order_by(PendingEntry.id).limit(limit)).mappings().all()
+    if not rows:
+        return 0
+    size = _size(session)
+    entries = [
+        {**{name: row[name] for name in row if name != "id"}, "index": index, "sequenced_at": now}
+        for index, row in enumerate(rows, size)
+    ]
+    tree = merkle.Subtrees.read(size, _reader(session))
+    nodes = [
+        {"level": level, "index": index, "hash": digest}
+        for row in rows
+        for (level, index), digest in tree.add(row["leaf_hash"])
+    ]
+    session.execute(insert(AuditEntry), entries)
+    if nodes:
+        session.execute(insert(AuditNode), nodes)
+    # By id, not "up to the last one": a transaction with a lower id may have committed meanwhile.
+    session.execute(delete(PendingEntry).where(PendingEntry.id.in_([row["id"] for row in rows])))
+    return len(rows)
+
+
+def anything_pending(session: Session) -> bool:
+    return session.scalar(select(PendingEntry.id).limit(1)) is not None
+
+
+def head(session: Session) -> Head:
+    size = _size(session)
+    return Head(size, merkle.root(size, _reader(session)))
+
+
+def _size(session: Session) -> int:
+    last = session.scalar(select(func.max(AuditEntry.index)))
+    return 0 if last is None else last + 1
+
+
+def _reader(session: Session) -> merkle.Read:
+    """Reads nodes of the stored tree; KeyError for one that is not there."""
+
+    def read(nodes: Sequence[merkle.Node]) -> list[bytes]:
+        found: dict[merkle.Node, bytes] = {}
+        leaves = [index for level, index in nodes if level == 0]
+        if leaves:
+            stored = select(AuditEntry.index, AuditEntry.leaf_hash)
+            for index, digest in session.execute(stored.where(AuditEntry.index.in_(leaves))):
+                found[0, index] = digest
+        higher = [node for node in nodes if node[0] > 0]
+        if higher:
+            place = tuple_(AuditNode.level, AuditNode.index)
+            for level, index, digest in session.execute(
+                select(AuditNode.level, AuditNode.index, AuditNode.hash).where(place.in_(higher))
+            ):
+                found[level, index] = digest
+        return [found[node] for node in nodes]
+
+    return read

@@ -1,0 +1,60 @@
+"""Writing a certificate: its exact payload, and that payload's digest in the audit log."""
+
+import hashlib
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session, aliased
+
+from app.audit.kinds import CertificateWritten
+from app.audit.log import append
+from app.certificates.statement import NoMatchCase, Replaced, UnlearnedCase, statement_of
+from app.certificates.tables import Certificate, CertificateState
+from app.ids import new_id
+
+
+def newest(session: Session, request_id: UUID) -> Certificate | None:
+    """The request's certificate that no other replaces."""
+    later = aliased(Certificate)
+    return session.scalar(
+        select(Certificate).where(
+            Certificate.request_id == request_id,
+            ~exists().where(later.replaces_id == Certificate.id),
+        )
+    )
+
+
+def write(session: Session, case: UnlearnedCase | NoMatchCase, *, now: datetime) -> Certificate:
+    """Stores the unsigned payload and logs its digest; both stand or fall with the transaction.
+
+    If the request has a certificate already, the new one names it as replaced. Two writers for one
+    request cannot both replace the same certificate: the second fails on the unique column.
+    """
+    previous = newest(session, case.request)
+    if previous is not None:
+        replaced = Replaced(certificate=previous.id, payload_sha256=previous.payload_sha256)
+        case = case.model_copy(update={"replaces": replaced})
+    payload = statement_of(case).payload()
+    certificate = Certificate(
+        id=new_id(),
+        request_id=case.request,
+        state=CertificateState.UNSIGNED,
+        payload=payload,
+        payload_sha256=hashlib.sha256(payload).hexdigest(),
+        replaces_id=previous.id if previous else None,
+        created_at=now,
+    )
+    session.add(certificate)
+    append(
+        session,
+        CertificateWritten(
+            controller=case.controller,
+            certificate=certificate.id,
+            request=case.request,
+            payload_sha256=certificate.payload_sha256,
+            replaces=certificate.replaces_id,
+        ),
+        now=now,
+    )
+    return certificate

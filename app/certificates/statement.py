@@ -1,0 +1,239 @@
+"""What a certificate states: an in-toto Statement (v1) with a predicate of our own type.
+
+The predicate holds ids, codes, times, numbers and digests, and sentences that the service wrote
+itself: nothing by which the person could be known. Probabilities and accuracies lie in [0, 1];
+divergences are in nats; n_f and n_u count the forget and unseen samples that were compared.
+"""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.canonical import Code, Count, Instant, Sha256, canonical_json
+from app.certificates.commitment import Commitment
+from app.certificates.sentences import Figures, Sentence
+from app.ids import (
+    CertificateId,
+    ControllerId,
+    DatasetId,
+    ModelId,
+    RequestId,
+    RunId,
+    VersionId,
+    dataset_id,
+)
+
+STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE: Final = "urn:lotus-unlearning:erasure-certificate:v1"
+
+CodeVersion = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{1,64}$")]
+DeviceName = Annotated[str, Field(pattern=r"^[0-9A-Za-z .,:()/_@+-]{1,100}$")]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Times(Part):
+    submitted: Instant
+    received: Instant
+    due: Instant
+    completed: Instant
+
+
+class Replaced(Part):
+    """The certificate of the same request that this one takes the place of."""
+
+    certificate: CertificateId
+    payload_sha256: Sha256
+
+
+class VersionDigest(Part):
+    version: VersionId
+    number: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+
+
+class FirstPage(Part):
+    """The five figures to look at first. None where a figure could not be computed."""
+
+    # 1. how much can be said at all
+    n_f: Count
+    n_u: Count
+    provable_margin: float | None
+    # 2. class-conditional AUC, its 90 % interval after, and the margin around .5 that it proves
+    auc_before: float | None
+    auc_after: float | None
+    auc_low: float | None
+    auc_high: float | None
+    margin_proved: float | None
+    # 3. band advantage and its upper 95 % bound
+    band_before: float | None
+    band_after: float | None
+    band_upper: float | None
+    # 4. RF-JSD, and the p-value of the same-model test
+    rf_jsd_before: float | None
+    rf_jsd_after: float | None
+    same_model_p: float | None
+    # 5. accuracy on unseen data, and the paired change with its 95 % interval
+    accuracy_before: float | None
+    accuracy_after: float | None
+    accuracy_change: float | None
+    accuracy_change_low: float | None
+    accuracy_change_high: float | None
+
+
+class Attempt(Part):
+    """One run of the ladder, whatever became of it."""
+
+    run: RunId
+    follows: RunId | None
+    rung: Count
+    state: Code
+    method: Code
+    mode: Code
+    config: Figures
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    code_version: CodeVersion
+    device: DeviceName | None
+    started: Instant | None
+    finished: Instant | None
+    verdict: Code | None
+    first_page: FirstPage | None
+
+
+class OwnPart(Part):
+    """This request's samples within the run's forget set, and its own figures."""
+
+    commitment: Commitment
+    held_out_count: Count
+    figures: Figures | None
+
+
+class ModelErasure(Part):
+    """One model. `report` is the deciding run's; `attempts` ends with that run."""
+
+    model: ModelId
+    name: Name
+    base: VersionDigest
+    published: VersionDigest
+    forget_set: Commitment
+    own: OwnPart
+    attempts: Annotated[tuple[Attempt, ...], Field(min_length=1)]
+    verdict: Code
+    verdict_sentence: Sentence
+    report: Figures
+    policy: Figures
+    # How many recipients pulled the base version; None where pulls were not recorded.
+    recipient_count: Count | None
+
+    @model_validator(mode="after")
+    def _is_about_one_person(self) -> Self:
+        if "persons" in self.report:
+            raise ValueError("the report holds the figures of other persons")
+        if self.own.commitment.count > self.forget_set.count:
+            raise ValueError("a part cannot be larger than the forget set")
+        if self.own.commitment.salt != self.forget_set.salt:
+            raise ValueError("a part must be committed to with the salt of the forget set")
+        return self
+
+
+class Destruction(Part):
+    """Something that was or will be destroyed: weights, rows, links, cached outputs."""
+
+    what: Code
+    state: Literal["done", "planned"]
+    at: Instant
+    sha256: Sha256 | None = None
+    count: Count | None = None
+
+
+class Case(Part):
+    """What every certificate says of the request."""
+
+    controller: ControllerId
+    request: RequestId
+    times: Times
+    regulation: Code
+    legal_ground: Code | None
+    reason_code: Code | None
+    earlier_request: RequestId | None
+    replaces: Replaced | None = None
+    destruction: tuple[Destruction, ...]
+    claims: Annotated[tuple[Sentence, ...], Field(min_length=1)]
+    limits: Annotated[tuple[Sentence, ...], Field(min_length=1)]
+
+
+class UnlearnedCase(Case):
+    outcome: Literal["unlearned", "unlearned_not_testable"]
+    models: Annotated[tuple[ModelErasure, ...], Field(min_length=1)]
+
+
+class SearchedDataset(Part):
+    """`sha256` is of the file as registered; the identity types are those looked up in it."""
+
+    dataset: DatasetId
+    sha256: Sha256
+    identity_types: Annotated[tuple[Code, ...], Field(min_length=1)]
+
+
+class NoMatchCase(Case):
+    """No training sample was found. Held-out samples may have been: they are only counted."""
+
+    outcome: Literal["no_match"]
+    code_version: CodeVersion
+    searched: Annotated[tuple[SearchedDataset, ...], Field(min_length=1)]
+    identity_count: Annotated[int, Field(ge=1)]
+    held_out_count: Count
+    searched_at: Instant
+
+
+Predicate = Annotated[UnlearnedCase | NoMatchCase, Field(discriminator="outcome")]
+
+
+class Digest(Part):
+    sha256: Sha256
+
+
+class Subject(Part):
+    name: Name
+    digest: Digest
+
+
+class Statement(Part):
+    type_: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")] = (
+        STATEMENT_TYPE
+    )
+    subject: Annotated[tuple[Subject, ...], Field(min_length=1)]
+    predicate_type: Annotated[
+        Literal["urn:lotus-unlearning:erasure-certificate:v1"], Field(alias="predicateType")
+    ] = PREDICATE_TYPE
+    predicate: Predicate
+
+    @model_validator(mode="after")
+    def _subject_is_what_the_predicate_is_about(self) -> Self:
+        if self.subject != _subject(self.predicate):
+            raise ValueError("the subject is not what the predicate is about")
+        return self
+
+    def payload(self) -> bytes:
+        """The exact bytes that are hashed into the log and signed."""
+        return canonical_json(self.model_dump(mode="json", by_alias=True))
+
+
+def statement_of(predicate: UnlearnedCase | NoMatchCase) -> Statement:
+    """About the new weights of every model; about the datasets searched if nothing was found."""
+    return Statement(subject=_subject(predicate), predicate=predicate)
+
+
+def _subject(predicate: UnlearnedCase | NoMatchCase) -> tuple[Subject, ...]:
+    if isinstance(predicate, NoMatchCase):
+        return tuple(
+            Subject(name=dataset_id(found.dataset), digest=Digest(sha256=found.sha256))
+            for found in predicate.searched
+        )
+    return tuple(
+        Subject(name=model.name, digest=Digest(sha256=model.published.sha256))
+        for model in predicate.models
+    )

@@ -1,0 +1,81 @@
+"""The claims and limits of a certificate, from the facts that it states."""
+
+from collections.abc import Sequence
+
+from app.certificates.statement import ModelErasure, SearchedDataset
+from app.ids import run_id, version_id
+
+_OUT_OF_SCOPE = (
+    "Out of scope are backups, copies of earlier weights that were pulled before, and whatever was "
+    "derived from them downstream."
+)
+_APPROXIMATE = (
+    "The method is approximate and comes without a formal guarantee: the new weights are not "
+    "proved to be those that training without these samples would have given."
+)
+_ONLY_THESE_TESTS = (
+    "The figures come from the tests named here and nothing follows for tests that were not made."
+)
+_REMAINS = (
+    "Earlier weights, data rows and links still exist, except where destruction is stated here."
+)
+
+
+def unlearned_claims(models: Sequence[ModelErasure]) -> tuple[str, ...]:
+    claims = []
+    for model in models:
+        last = model.attempts[-1]
+        claims.append(
+            f"Run {run_id(last.run)} worked on a forget set of {model.forget_set.count} training "
+            f"samples, of which {model.own.commitment.count} belong to this request."
+        )
+        claims.append(
+            f"It started from version {model.base.number} with method {last.method} in mode "
+            f"{last.mode}, and its weights became version {model.published.number} "
+            f"({version_id(model.published.version)})."
+        )
+        claims.append(model.verdict_sentence)
+    return tuple(claims)
+
+
+def unlearned_limits(models: Sequence[ModelErasure]) -> tuple[str, ...]:
+    measured = []
+    for model in models:
+        page = model.attempts[-1].first_page
+        if page is not None:
+            measured.append(
+                f"Measured on {page.n_f} forget samples against {page.n_u} unseen samples of the "
+                f"data registered with version {model.published.number}; other data may show other "
+                "figures."
+            )
+    return (_APPROXIMATE, *measured, _ONLY_THESE_TESTS, _REMAINS, _OUT_OF_SCOPE)
+
+
+def no_match_claims(
+    searched: Sequence[SearchedDataset],
+    *,
+    identity_count: int,
+    held_out_count: int,
+    previously_unlearned: bool,
+) -> tuple[str, ...]:
+    claims = [
+        f"{len(searched)} datasets were searched for {identity_count} identities, and no training "
+        "sample was found that a model still has to unlearn."
+    ]
+    if held_out_count:
+        claims.append(
+            f"{held_out_count} samples of held-out splits were found; no model was trained on them."
+        )
+    if previously_unlearned:
+        claims.append(
+            "The samples of this person were unlearned in the earlier request named here."
+        )
+    return tuple(claims)
+
+
+def no_match_limits() -> tuple[str, ...]:
+    return (
+        "Only samples that a dataset lists under an identity of the types named here can be found.",
+        "Data that was never registered with this service was not searched.",
+        _OUT_OF_SCOPE,
+    )

@@ -1,0 +1,15 @@
+"""The running service that a command talks to, as `LOTUS_URL` and `LOTUS_API_KEY` name it."""
+
+import os
+
+from app.cli.output import Failure
+from client import LotusClient
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def connect() -> LotusClient:
+    key = os.environ.get("LOTUS_API_KEY", "")
+    if not key:
+        raise Failure("LOTUS_API_KEY is not set; `lotus keys create` makes a key")
+    return LotusClient(os.environ.get("LOTUS_URL", DEFAULT_URL), key)

@@ -1,0 +1,172 @@
+"""`lotus demo`: one deletion request from HTTP to a published version, by public calls only."""
+
+import json
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli import demo_story as story
+from app.cli.demo_service import DemoService
+from app.cli.following import follow
+from app.cli.output import AsJson, Failure, console, print_json, progress
+from app.cli.registering import add_dataset, add_model, description
+from client import AuditEntry, Erasure, LotusClient, LotusError, ModelImpact, Run, Subject
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "digits" / "train.py"
+SEQUENCING_SECONDS = 5.0
+# Several times what a slow machine needs; beyond it something is broken.
+LONGEST_SECONDS = 300.0
+
+
+class Case(StrEnum):
+    SPREAD = "spread"
+    WRITER = "writer"
+
+
+def demo(
+    subject: Annotated[
+        Case,
+        typer.Option(
+            help="spread: samples over all digits. writer: a block that looks like one hand, which "
+            "is harder to judge."
+        ),
+    ] = Case.SPREAD,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the service running until Ctrl-C.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a small classifier, ask for one person's samples to be unlearned, show the result."""
+    if not EXAMPLE.is_file():
+        raise Failure(f"the demo needs a checkout of the repository: {EXAMPLE} is not there")
+    began = time.monotonic()
+    with DemoService(ROOT) as service:
+        try:
+            document, completed = _play(service, subject, as_json=as_json)
+        except (Failure, LotusError, KeyError) as error:
+            _explain(service)
+            raise (
+                error if not isinstance(error, KeyError) else Failure(f"an answer lacks {error}")
+            ) from error
+        if as_json:
+            print_json({**document, "seconds": round(time.monotonic() - began, 1)})
+        else:
+            story.print_end(time.monotonic() - began, completed=completed)
+        if keep:
+            _stay(service, as_json=as_json)
+    if not completed:
+        raise typer.Exit(1)
+
+
+def _play(service: DemoService, case: Case, *, as_json: bool) -> tuple[dict[str, Any], bool]:
+    """The whole story; what it showed as one document, and whether the request completed."""
+    service.start()
+    about = _train(service, case, as_json=as_json)
+    if not as_json:
+        story.print_training(about)
+    service.wait_until_listening()
+    with LotusClient(service.url, service.key) as lotus:
+        folder = service.folder / "example"
+        _, dataset_file = description(folder, "dataset.json")
+        _, model_file = description(folder, "model.json")
+        dataset = add_dataset(lotus, folder, dataset_file, as_json=as_json)
+        model = add_model(lotus, folder, {**model_file, "dataset": dataset.id}, as_json=as_json)
+        subject = Subject(about["subject"])
+        impact = lotus.impact([subject])
+        if not as_json:
+            story.print_registered(service.url, dataset, model)
+            story.print_impact(about["subject"], impact)
+        request = lotus.submit_erasure([subject], external_id="demo-1")
+        request = follow(lotus, request.id, as_json=as_json, timeout=LONGEST_SECONDS)
+        return _tell(lotus, request, impact, service.folder, as_json=as_json)
+
+
+def _tell(
+    lotus: LotusClient,
+    request: Erasure,
+    impact: list[ModelImpact],
+    folder: Path,
+    *,
+    as_json: bool,
+) -> tuple[dict[str, Any], bool]:
+    run = _run_of(lotus, request)
+    digest = ""
+    if run.published_version:
+        target = folder / "published.safetensors"
+        expected = run.published_version.sha256
+        digest = lotus.download_current_weights(run.model, target, expected=expected)
+    entries = _sequenced_entries(lotus, request.id)
+    if not as_json:
+        story.print_result(request, run, entries)
+    document = {
+        "impact": [one.model_dump(mode="json") for one in impact],
+        "request": request.model_dump(mode="json"),
+        "run": run.model_dump(mode="json"),
+        "downloaded_sha256": digest,
+        "audit_entries": [entry.model_dump(mode="json") for entry in entries],
+        "subjects_are_synthetic": True,
+    }
+    return document, request.state == "completed" and bool(digest)
+
+
+def _train(service: DemoService, case: Case, *, as_json: bool) -> dict[str, Any]:
+    """What the example's program says of the data and the classifier that it made."""
+    target = str(service.folder / "example")
+    command = [sys.executable, str(EXAMPLE), target, "--subject", case, "--progress", "json"]
+    training = service.child(command)
+    assert training.stdout is not None
+    about: dict[str, Any] = {}
+    with progress(as_json=as_json) as bars:
+        task = bars.add_task("training the classifier to unlearn from", total=None)
+        for line in training.stdout:
+            event = json.loads(line)
+            if event["event"] == "epoch":
+                bars.update(task, total=event["epochs"], completed=event["epoch"])
+            else:
+                about = event
+    if training.wait() != 0 or not about:
+        raise Failure("the example could not be trained")
+    return about
+
+
+def _run_of(lotus: LotusClient, request: Erasure) -> Run:
+    runs = [item.run for item in request.items if item.run]
+    if not runs:
+        raise Failure(f"the request is {request.state} and no run worked on it")
+    return lotus.get_run(runs[0])
+
+
+def _sequenced_entries(lotus: LotusClient, request: str) -> list[AuditEntry]:
+    """The case's entries, once all have their place in the log; that takes about a second."""
+    end = time.monotonic() + SEQUENCING_SECONDS
+    while True:
+        entries = list(lotus.audit_entries(request=request))
+        if time.monotonic() > end or all(entry.index is not None for entry in entries):
+            return entries
+        time.sleep(0.2)
+
+
+def _explain(service: DemoService) -> None:
+    tail = service.log_tail()
+    if tail:
+        out = console(stderr=True)
+        out.rule("last lines of the service's log")
+        out.print(tail, markup=False, soft_wrap=True)
+        out.rule()
+
+
+def _stay(service: DemoService, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"url": service.url, "key": service.key})
+    else:
+        story.print_next_steps(service.url, service.key)
+    try:
+        service.wait_for_end()
+    except KeyboardInterrupt:
+        return
+    raise Failure("the service ended by itself")

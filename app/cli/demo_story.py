@@ -1,0 +1,126 @@
+"""What the demo prints: each function one part of the story."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from app.cli.figures import number, percent, print_run
+from app.cli.output import console, plain, print_rows
+from client import AuditEntry, Dataset, Erasure, Model, ModelImpact, Run
+
+
+def print_training(about: dict[str, Any]) -> None:
+    rows, accuracy = about["rows"], about["accuracy"]
+    out = console()
+    out.print("[bold]The data[/bold]")
+    out.print(
+        f"  {sum(rows.values())} handwritten digits that ship with scikit-learn; "
+        f"{rows['train']} of them trained a small ResNet."
+    )
+    out.print(
+        "  The images are real. Who wrote which one is not known: the subject column is synthetic."
+    )
+    out.print(
+        f"  accuracy: {percent(accuracy['train'])} on training data, "
+        f"{percent(accuracy['test'])} on unseen data"
+    )
+
+
+def print_registered(url: str, dataset: Dataset, model: Model) -> None:
+    out = console()
+    out.print("\n[bold]The service[/bold]")
+    out.print(f"  {url}  (all that follows is HTTP)")
+    counts = ", ".join(f"{n} {split}" for split, n in (dataset.split_counts or {}).items())
+    out.print(f"  dataset {dataset.id}  {dataset.state}: {counts}")
+    version = model.current_version
+    out.print(f"  model   {model.id}  {model.state}: version {version.number if version else '-'}")
+
+
+def print_impact(subject: str, impact: Sequence[ModelImpact]) -> None:
+    rows = [
+        [
+            one.name,
+            one.forget_count,
+            one.held_out_count,
+            one.unseen_count,
+            number(one.provable_margin),
+            "yes" if one.enough_data else "no",
+        ]
+        for one in impact
+    ]
+    console().print(f"\n[bold]Samples found for {plain(subject)}[/bold]")
+    print_rows(
+        rows,
+        "model",
+        ">training samples",
+        ">held out",
+        ">unseen samples",
+        ">provable margin",
+        "enough",
+    )
+
+
+def print_result(request: Erasure, run: Run, entries: Sequence[AuditEntry]) -> None:
+    outcome = f", outcome {request.outcome}" if request.outcome else ""
+    out = console()
+    out.print(f"[bold]Request {request.id}: {request.state}{plain(outcome)}[/bold]")
+    print_run(run)
+    print_versions(run)
+    print_entries(entries)
+
+
+def print_versions(run: Run) -> None:
+    new = run.published_version
+    rows = [["before", run.base_number, run.base_sha256]]
+    rows.append(["after", new.number, new.sha256] if new else ["after", "none was published", None])
+    print_rows(rows, "", ">version", "SHA-256 of the weights", title="\nVersions")
+
+
+def print_entries(entries: Sequence[AuditEntry]) -> None:
+    rows = [
+        [
+            "next" if entry.index is None else entry.index,
+            f"{entry.created_at:%H:%M:%S}",
+            entry.kind,
+            _what_happened(entry.facts),
+            entry.leaf_hash[:16],
+        ]
+        for entry in entries
+    ]
+    print_rows(
+        rows,
+        ">entry",
+        "UTC",
+        "kind",
+        "what happened",
+        "leaf hash",
+        title="The case's audit entries",
+    )
+
+
+def _what_happened(facts: dict[str, Any]) -> str:
+    if "to_state" in facts:
+        before = facts.get("from_state")
+        return f"{before} -> {facts['to_state']}" if before else str(facts["to_state"])
+    shown = ("item_count", "forget_count", "number", "payload_sha256")
+    return ", ".join(f"{name} {str(facts[name])[:16]}" for name in shown if name in facts)
+
+
+def print_end(seconds: float, *, completed: bool) -> None:
+    if completed:
+        text = (
+            "The new version was measured, published and pulled, and its digest is the one above."
+        )
+    else:
+        text = "The request did not complete; the verdict above says why."
+    console().print(f"{text} {seconds:.0f} s in all.")
+
+
+def print_next_steps(url: str, key: str) -> None:
+    out = console()
+    out.print(f"\nThe service goes on at {url} until Ctrl-C; its documentation is {url}/docs")
+    out.print("In another terminal:")
+    typer.echo(f"  export LOTUS_URL={url} LOTUS_API_KEY={key}")
+    typer.echo("  .venv/bin/lotus status")
+    typer.echo("  .venv/bin/lotus erase customer-1000 --follow")

@@ -1,0 +1,107 @@
+"""`lotus erase` and `lotus status`."""
+
+import sys
+from collections.abc import Callable
+from itertools import islice
+from typing import Annotated, TypeVar
+
+import typer
+
+from app.cli.connection import connect
+from app.cli.figures import print_run
+from app.cli.following import follow
+from app.cli.output import AsJson, Failure, console, plain, print_json, print_rows
+from client import Erasure, LotusClient, Run, Subject
+
+NEWEST = 20
+Shown = TypeVar("Shown", Run, Erasure)
+
+
+def erase(
+    subject: Annotated[
+        str, typer.Argument(help="The person's identity; - reads it from the standard input.")
+    ],
+    type: Annotated[
+        str, typer.Option(help="Identity type, as the dataset declares it.")
+    ] = "controller_customer_id",
+    sha256: Annotated[
+        bool, typer.Option("--sha256", help="SUBJECT is the SHA-256 of the identity.")
+    ] = False,
+    regulation: Annotated[str, typer.Option(help="gdpr or ccpa.")] = "gdpr",
+    external_id: Annotated[str | None, typer.Option(help="Your own case number.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--follow", help="Wait for the end; exit 0 only if it completed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a person's samples to be unlearned from every model that was trained on them."""
+    value = sys.stdin.readline().strip() if subject == "-" else subject
+    identity = Subject(value, type, "sha256" if sha256 else "raw")
+    with connect() as lotus:
+        request: Erasure = lotus.submit_erasure(
+            [identity], regulation=regulation, external_id=external_id
+        )
+        if watch:
+            request = follow(lotus, request.id, as_json=as_json)
+    if as_json:
+        print_json(request.model_dump(mode="json"))
+    else:
+        print_request(request)
+    if watch and request.state != "completed":
+        if as_json:
+            raise typer.Exit(1)
+        raise Failure(f"the request did not complete: it is {request.state}")
+
+
+def status(
+    id: Annotated[
+        str | None, typer.Argument(help="A request (req_...) or a run (run_...).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one request or one run or, without ID, the newest requests."""
+    with connect() as lotus:
+        if id is None:
+            _status_of_all(lotus, as_json=as_json)
+        elif id.startswith("run_"):
+            _show(lotus.get_run(id), print_run, as_json=as_json)
+        else:
+            _show(lotus.get_request(id), print_request, as_json=as_json)
+
+
+def _show(answer: Shown, show: Callable[[Shown], None], *, as_json: bool) -> None:
+    if as_json:
+        print_json(answer.model_dump(mode="json"))
+    else:
+        show(answer)
+
+
+def _status_of_all(lotus: LotusClient, *, as_json: bool) -> None:
+    newest = list(islice(lotus.list_requests(limit=NEWEST), NEWEST))
+    if as_json:
+        print_json({"items": [request.model_dump(mode="json") for request in newest]})
+        return
+    rows = [
+        [one.id, one.state, one.outcome, f"{one.due_at:%Y-%m-%d}", "overdue" if one.overdue else ""]
+        for one in newest
+    ]
+    print_rows(rows, "request", "state", "outcome", "due", "")
+
+
+def print_request(request: Erasure) -> None:
+    out = console()
+    out.print(f"[bold]{request.id}[/bold]  {request.state}")
+    for label, value in (
+        ("outcome", request.outcome),
+        ("reason", request.reason_code),
+        ("earlier request", request.earlier_request),
+        ("due", f"{request.due_at:%Y-%m-%d}" + ("  OVERDUE" if request.overdue else "")),
+    ):
+        if value:
+            out.print(f"  {label}: {plain(value)}")
+    rows = [
+        [item.model_name, item.state, item.forget_count, item.run, item.error_class]
+        for item in request.items
+    ]
+    if rows:
+        print_rows(rows, "model", "state", ">samples", "run", "error")

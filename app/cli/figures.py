@@ -1,0 +1,175 @@
+"""A run's figures for a person: epochs, the five figures of the first page, accuracies, verdict."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.cli.output import console, plain, print_rows
+from client import Run
+
+LEADING_SCORE = "phi"
+SETS = {
+    "forget": "forget set: the subject's training samples",
+    "retain": "retain set: a share of the other training samples",
+    "test": "unseen: samples that no model was trained on",
+}
+ATTACKS = {
+    "phi": "loss attack",
+    "margin": "margin attack",
+    "neg_entropy": "entropy attack",
+    "kuiper": "distribution test",
+    "band": "band attack",
+    "learned_attack": "learned attack",
+    "stability_attack": "stability attack",
+}
+
+Figures = Mapping[str, Any]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    return f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def print_run(run: Run) -> None:
+    out = console()
+    out.print(f"[bold]{run.id}[/bold]  {run.state}  rung {run.rung}, attempt {run.attempt}")
+    out.print(f"  method {plain(run.method)}, mode {plain(run.mode)}, device {plain(run.device)}")
+    if run.error_class:
+        out.print(f"  error: {plain(run.error_class)}: {plain(run.error_detail)}")
+    if run.epochs:
+        print_epochs(run)
+    if run.metrics:
+        print_first_page(run.metrics)
+        print_accuracies(run.metrics)
+    if run.verdict:
+        print_verdict(run)
+
+
+def print_epochs(run: Run) -> None:
+    rows = [
+        [
+            epoch["number"],
+            number(epoch["temperature"]),
+            f"{epoch['accuracy_gap']:+.3f}",
+            number(epoch["validation_auc"]),
+            number(epoch["validation_band"]),
+            number(epoch["loss"]),
+            f"{epoch['seconds']:.1f}",
+            "best so far" if epoch["best"] else "",
+        ]
+        for epoch in run.epochs
+    ]
+    print_rows(
+        rows,
+        ">epoch",
+        ">temperature",
+        ">accuracy gap",
+        ">validation AUC",
+        ">validation band",
+        ">loss",
+        ">s",
+        "",
+        title="Epochs",
+    )
+
+
+def print_first_page(metrics: Figures) -> None:
+    rows = first_page_rows(metrics)
+    title = "The five figures of the first page"
+    print_rows(rows, "", "figure", ">before", ">after", "uncertainty", title=title)
+
+
+def first_page_rows(metrics: Figures) -> list[list[str]]:
+    """Number, figure, before, after, and what says how far the figure can be trusted."""
+    sizes, rf_jsd = metrics["sizes"], metrics["rf_jsd"]
+    leading, band = metrics["scores"][LEADING_SCORE], metrics["band"]
+    auc, proved = leading["after"], leading["after"]["margin_proved"]
+    ends = auc["interval_90"] or (None, None)
+    unseen, utility = metrics["accuracy"]["test"], metrics["utility"]
+    return [
+        [
+            "1",
+            "samples",
+            f"{sizes['n_f']} forget",
+            f"{sizes['n_u']} unseen",
+            f"can prove a margin of {number(sizes['delta_plan'])}",
+        ],
+        [
+            "2",
+            "attack AUC",
+            number(leading["before"]["auc"]),
+            number(auc["auc"]),
+            f"90 % {interval(*ends)}, margin proved {number(proved)}",
+        ],
+        [
+            "3",
+            "band advantage",
+            number(band["before"]["advantage"]),
+            number(band["after"]["advantage"]),
+            f"95 % upper bound {number(band['after']['upper_95'])}",
+        ],
+        [
+            "4",
+            "RF-JSD, nats",
+            number(rf_jsd["before"], 4),
+            number(rf_jsd["value"], 4),
+            f"same-model p {number(_same_model_p(rf_jsd))}",
+        ],
+        [
+            "5",
+            "accuracy on unseen data",
+            percent(unseen["before"]["value"]),
+            percent(unseen["after"]["value"]),
+            _paired_change(utility),
+        ],
+    ]
+
+
+def _same_model_p(rf_jsd: Figures) -> float | None:
+    same = rf_jsd["same_after"]
+    return None if same is None else same["p_up"]
+
+
+def _paired_change(utility: Figures) -> str:
+    """The report states a fall; a reader expects the sign of a change."""
+    fall, low, high = utility["fall"], utility["low"], utility["high"]
+    if fall is None:
+        return "-"
+    points = f"{-100 * fall:+.1f} points"
+    return f"{points}, 95 % [{-100 * high:+.1f}, {-100 * low:+.1f}]"
+
+
+def print_accuracies(metrics: Figures) -> None:
+    rows = [
+        [
+            SETS.get(name, name),
+            pair["before"]["n"],
+            percent(pair["before"]["value"]),
+            percent(pair["after"]["value"]),
+            f"[{percent(pair['after']['low'])}, {percent(pair['after']['high'])}]",
+        ]
+        for name, pair in metrics["accuracy"].items()
+        if pair is not None
+    ]
+    title = "Accuracies"
+    print_rows(rows, "set", ">n", ">before", ">after", "95 % after", title=title)
+
+
+def print_verdict(run: Run) -> None:
+    verdict = run.verdict or {}
+    out = console()
+    out.print(f"[bold]Verdict: {plain(verdict.get('name'))}[/bold]")
+    out.print(f"  {plain(verdict.get('sentence'))}")
+    names = [ATTACKS.get(name, name) for name in verdict.get("tells_apart") or []]
+    out.print(
+        "  What still tells the samples from unseen ones: " + (", ".join(names) or "nothing tried")
+    )
+    for reason in verdict.get("reasons") or []:
+        out.print(f"  - {plain(reason)}")

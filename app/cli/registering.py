@@ -1,0 +1,136 @@
+"""`lotus datasets register` and `lotus models register`: upload, register, wait for the check."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.connection import connect
+from app.cli.output import AsJson, Failure, print_json, print_rows, progress, waiting
+from client import Dataset, LotusClient, Model
+
+datasets = typer.Typer(help="Data that models were trained on.", no_args_is_help=True)
+models = typer.Typer(help="Models that can be unlearned.", no_args_is_help=True)
+
+PATH_HELP = "A folder that holds {}, or such a file."
+
+
+@datasets.command("register")
+def register_dataset(
+    path: Annotated[Path, typer.Argument(help=PATH_HELP.format("dataset.json"))],
+    name: Annotated[str | None, typer.Option(help="Instead of the name in the file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a Parquet manifest and register it."""
+    folder, about = description(path, "dataset.json")
+    with connect() as lotus:
+        made = add_dataset(lotus, folder, {**about, **_given(name=name)}, as_json=as_json)
+    if as_json:
+        print_json(made.model_dump(mode="json"))
+        return
+    counts = made.split_counts or {}
+    print_rows([[made.id, made.name, made.state, counts]], "id", "name", "state", "rows")
+
+
+@models.command("register")
+def register_model(
+    path: Annotated[Path, typer.Argument(help=PATH_HELP.format("model.json"))],
+    name: Annotated[str | None, typer.Option(help="Instead of the name in the file.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Id or name of the dataset it was trained on.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload safetensors weights and register the model with its first version."""
+    folder, about = description(path, "model.json")
+    with connect() as lotus:
+        about = {**about, **_given(name=name, dataset=dataset)}
+        made = add_model(lotus, folder, about, as_json=as_json)
+    if as_json:
+        print_json(made.model_dump(mode="json"))
+        return
+    version = made.current_version
+    row = [made.id, made.name, made.state, version and version.number, version and version.sha256]
+    print_rows([row], "id", "name", "state", ">version", "sha256")
+
+
+def add_dataset(
+    lotus: LotusClient, folder: Path, about: Mapping[str, Any], *, as_json: bool
+) -> Dataset:
+    manifest = folder / about.get("manifest", "manifest.parquet")
+    artifact = upload(lotus, manifest, as_json=as_json)
+    made = lotus.register_dataset(
+        name=_needed(about, "name"),
+        task=_needed(about, "task"),
+        artifact=artifact,
+        class_names=_needed(about, "class_names"),
+        subject_columns=_needed(about, "subject_columns"),
+    )
+    with waiting("checking every row", as_json=as_json):
+        return lotus.wait_until_ready(made)
+
+
+def add_model(
+    lotus: LotusClient, folder: Path, about: Mapping[str, Any], *, as_json: bool
+) -> Model:
+    dataset = find_dataset(lotus, _needed(about, "dataset"))
+    weights = folder / about.get("weights", "model.safetensors")
+    made = lotus.register_model(
+        name=_needed(about, "name"),
+        dataset=dataset,
+        architecture=_needed(about, "architecture"),
+        config=_needed(about, "config"),
+        artifact=upload(lotus, weights, as_json=as_json),
+        normalization=about.get("normalization"),
+        policy=about.get("policy"),
+        training_recipe=about.get("training_recipe"),
+    )
+    with waiting("checking the weights", as_json=as_json):
+        return lotus.wait_until_ready(made)
+
+
+def find_dataset(lotus: LotusClient, name_or_id: str) -> str:
+    if name_or_id.startswith("dst_"):
+        return name_or_id
+    for dataset in lotus.list_datasets():
+        if dataset.name == name_or_id:
+            return dataset.id
+    raise Failure(f"no dataset is named {name_or_id}")
+
+
+def upload(lotus: LotusClient, path: Path, *, as_json: bool) -> str:
+    """The file's SHA-256, under which the service now has it."""
+    if not path.is_file():
+        raise Failure(f"{path} is not there")
+    with progress(as_json=as_json, sizes=True) as bars:
+        task = bars.add_task(f"uploading {path.name}", total=path.stat().st_size)
+        artifact = lotus.upload_artifact(
+            path, progress=lambda done, total: bars.update(task, completed=done)
+        )
+    return artifact.sha256
+
+
+def description(path: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """The folder that relative paths start from, and what the file says."""
+    file = path / name if path.is_dir() else path
+    try:
+        about = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Failure(f"{file} is not there") from None
+    except (ValueError, OSError) as error:
+        raise Failure(f"{file} cannot be read as JSON: {error}") from None
+    if not isinstance(about, dict):
+        raise Failure(f"{file} must hold a JSON object")
+    return file.parent, about
+
+
+def _needed(about: Mapping[str, Any], field: str) -> Any:
+    if field not in about:
+        raise Failure(f"the description lacks the field {field}")
+    return about[field]
+
+
+def _given(**options: str | None) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}

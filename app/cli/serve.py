@@ -1,0 +1,181 @@
+"""`lotus serve`: the HTTP service and, on a single machine, the worker loop beside it."""
+
+import importlib.util
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Annotated
+
+import typer
+import uvicorn
+from sqlalchemy import select
+
+from app import observability
+from app.cli.on_the_data import make_key, open_runtime
+from app.cli.output import AsJson, Failure, console, print_json
+from app.config import Settings
+from app.keys.scopes import ALL_SCOPES
+from app.keys.tables import ApiKey
+from app.runtime import Runtime
+
+WORKER = [sys.executable, "-m", "workers.local"]
+SHORTEST_REST_SECONDS = 1.0
+LONGEST_REST_SECONDS = 30.0
+STOP_SECONDS = 15.0
+NO_TORCH = (
+    "PyTorch is not installed, so nothing here can check uploads or run erasures: requests are "
+    "accepted and wait. Install the extra `worker`."
+)
+
+
+def serve(
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    as_json: AsJson = False,
+) -> None:
+    """Run the service until Ctrl-C. Without any setting: SQLite and one worker on this machine."""
+    from app.main import create_app  # half a second that no other command should wait for
+
+    runtime = open_runtime(up_to_date=False)
+    key = _first_key(runtime)
+    runtime.close()
+    settings = runtime.settings
+    observability.configure(settings.log_level)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,  # set by observability.configure
+        access_log=False,
+    )
+
+    listener = _listen(host, port)
+    url = _address(listener)
+
+    def ready() -> None:
+        if as_json:
+            print_json({"url": url, "docs": f"{url}/docs", "key": key})
+        else:
+            _greet(url, key, settings)
+
+    server = _Server(config, ready)
+    # uvicorn raises the signal again once it has shut down; the worker must still be stopped then.
+    signal.signal(signal.SIGTERM, _leave)
+    with suppress(KeyboardInterrupt), _worker_beside(settings):
+        server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Failure(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+class _Server(uvicorn.Server):
+    """Says that it answers only once it does."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def _first_key(runtime: Runtime) -> str | None:
+    """One key with every scope, on the first start of a single machine only."""
+    if not runtime.settings.is_single_machine:
+        return None
+    with runtime.database.read() as session:
+        if session.scalar(select(ApiKey.id).limit(1)) is not None:
+            return None
+    return make_key(runtime, "first start", list(ALL_SCOPES))[0]
+
+
+def _greet(url: str, key: str | None, settings: Settings) -> None:
+    out = console()
+    out.print(f"Listening on {url}, documentation on {url}/docs")
+    if settings.is_single_machine:
+        out.print(f"Data in {settings.data_dir.resolve()}", soft_wrap=True)
+    if key:
+        out.print("An API key with every scope, shown only now:")
+        typer.echo(f"export LOTUS_URL={url} LOTUS_API_KEY={key}")
+
+
+@contextmanager
+def _worker_beside(settings: Settings) -> Iterator[None]:
+    if not settings.is_single_machine:
+        yield
+        return
+    if importlib.util.find_spec("torch") is None:
+        console(stderr=True).print(NO_TORCH)
+        yield
+        return
+    loop = _WorkerLoop()
+    loop.start()
+    try:
+        yield
+    finally:
+        loop.stop()
+
+
+class _WorkerLoop:
+    """Keeps one worker process alive; it starts again after a crash, with growing pauses."""
+
+    def __init__(self) -> None:
+        self._ending = threading.Event()
+        self._starting = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep_alive, name="worker-loop", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._starting:
+            self._ending.set()
+            process = self._process
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _keep_alive(self) -> None:
+        rest = SHORTEST_REST_SECONDS
+        while True:
+            began = time.monotonic()
+            with self._starting:  # so that no process begins after `stop` has looked for one
+                if self._ending.is_set():
+                    return
+                self._process = subprocess.Popen(WORKER, stdout=sys.stderr.fileno())
+            code = self._process.wait()
+            if self._ending.is_set():
+                return
+            if time.monotonic() - began > LONGEST_REST_SECONDS:
+                rest = SHORTEST_REST_SECONDS
+            console(stderr=True).print(f"the worker ended with code {code}; again in {rest:.0f} s")
+            self._ending.wait(rest)
+            rest = min(LONGEST_REST_SECONDS, 2 * rest)

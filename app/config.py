@@ -1,0 +1,97 @@
+"""Settings: `LOTUS_*` environment variables, every one optional."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+
+MEBIBYTE = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="LOTUS_", frozen=True)
+
+    data_dir: Annotated[Path, Field(description="Database, artifacts and keys of one machine.")] = (
+        Path("data")
+    )
+    database_url: Annotated[
+        str | None, Field(description="SQLAlchemy URL. Default: SQLite in the data folder.")
+    ] = None
+    device: Annotated[
+        str, Field(description="`auto`, `cpu` or `cuda[:N]`: where runs compute.")
+    ] = "auto"
+    torch_threads: Annotated[
+        int,
+        Field(ge=0, le=256, description="CPU threads of a run; 0 leaves the choice to PyTorch."),
+    ] = 0
+    coalesce_seconds: Annotated[
+        float,
+        Field(ge=0, le=86_400, description="How long a model's requests wait for each other."),
+    ] = 0.0
+    lease_seconds: Annotated[
+        float, Field(ge=2, le=3600, description="How long a silent worker keeps its run.")
+    ] = 60.0
+    sweep_seconds: Annotated[
+        float, Field(gt=0, le=300, description="How often expired leases are looked for.")
+    ] = 15.0
+    max_upload_bytes: Annotated[
+        int, Field(ge=1, description="Largest artifact that may be uploaded.")
+    ] = 4096 * MEBIBYTE
+    max_body_bytes: Annotated[
+        int, Field(ge=1024, description="Largest body of every other request.")
+    ] = 1 * MEBIBYTE
+    secret_key: Annotated[
+        str | None,
+        Field(repr=False, description="Base64, 32 bytes: digests of API keys and of bodies."),
+    ] = None
+    pseudonym_key: Annotated[
+        str | None,
+        Field(
+            repr=False,
+            description="`id:base64[,id:base64]`, 32 bytes each, the one in use first: "
+            "references of subjects and samples.",
+        ),
+    ] = None
+    suppression_key: Annotated[
+        str | None, Field(repr=False, description="Base64, 32 bytes: tags of suppressed persons.")
+    ] = None
+    log_level: Annotated[str, Field(description="`debug`, `info`, `warning` or `error`.")] = "info"
+
+    @model_validator(mode="after")
+    def _secrets_given_where_nobody_can_generate_them(self) -> Self:
+        """A fleet's processes must share their secrets, so none of them may invent its own."""
+        if not self.is_single_machine:
+            for name in ("secret_key", "pseudonym_key", "suppression_key"):
+                if not getattr(self, name):
+                    raise ValueError(
+                        f"LOTUS_{name.upper()} must be set when LOTUS_DATABASE_URL "
+                        "names a database server"
+                    )
+        return self
+
+    @cached_property
+    def effective_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'lotus.db'}"
+
+    @property
+    def is_single_machine(self) -> bool:
+        return make_url(self.effective_database_url).get_backend_name() == "sqlite"
+
+    @property
+    def artifact_dir(self) -> Path:
+        return self.data_dir / "artifacts"
+
+    @property
+    def staging_dir(self) -> Path:
+        return self.data_dir / "staging"
+
+    @property
+    def key_dir(self) -> Path:
+        return self.data_dir / "keys"
+
+    @property
+    def bell_path(self) -> Path:
+        return self.data_dir / "bell"

@@ -1,0 +1,168 @@
+"""The database: engine, sessions, and the column types that both dialects share.
+
+Two kinds of session exist. A read session never takes a write lock. A write session begins with
+`BEGIN IMMEDIATE` on SQLite, so that a transaction either owns the write lock from its first
+statement or waits for it; a transaction that reads first and writes later would fail half-way.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Dialect,
+    Engine,
+    Enum,
+    Integer,
+    MetaData,
+    String,
+    create_engine,
+    event,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import DateTime, TypeDecorator
+
+# How long a writer waits for the lock before the caller is told to come back.
+WRITE_WAIT_SECONDS = 30.0
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: with its zone on PostgreSQL, as UTC on SQLite. Naive values are refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite only auto-increments INTEGER PRIMARY KEY; PostgreSQL needs 64 bits for sample rows.
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Sha256Hex = String(64)
+
+
+def enum_text(kind: type[StrEnum]) -> Enum:
+    """A StrEnum kept as text with a CHECK, so that the database refuses an unknown state too."""
+    return Enum(
+        kind,
+        native_enum=False,
+        create_constraint=True,
+        length=40,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime,
+        dict[str, Any]: Json,
+        list[Any]: Json,
+    }
+
+
+class Database:
+    """One engine, and a session for each of the two ways of using it."""
+
+    def __init__(self, url: str | URL, *, pool_size: int = 20) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = create_engine(
+            self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+        )
+        writing = self.engine
+        if self.is_sqlite:
+            writing = self.engine.execution_options(lotus_writes=True)
+            _prepare_sqlite(self.engine)
+        # Objects stay readable after the commit, which happens at the edge, after the service ran.
+        self._read = sessionmaker(self.engine, expire_on_commit=False)
+        self._write = sessionmaker(writing, expire_on_commit=False)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with self._read() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction: commits at the end, rolls back on any exception, then runs what
+        `after_commit` collected."""
+        with self._write() as session:
+            with session.begin():
+                yield session
+            for action in session.info.pop("after_commit", {}).values():
+                action()
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def after_commit(session: Session, name: str, action: Any) -> None:
+    """Call `action` once when this write session has committed; the same name replaces itself."""
+    session.info.setdefault("after_commit", {})[name] = action
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    # Writers of one process queue here: threads that fight over SQLite's own lock back off
+    # blindly and starve each other.
+    turn = threading.Lock()
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None  # transactions begin below, not by the driver's guess
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {int(WRITE_WAIT_SECONDS * 1000)}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # an accepted request survives a power cut
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("lotus_writes"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        if not turn.acquire(timeout=WRITE_WAIT_SECONDS):
+            raise OperationalError("BEGIN IMMEDIATE", None, TimeoutError("database is busy"))
+        connection.info["lotus_turn"] = True
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except BaseException:
+            connection.info.pop("lotus_turn", None)
+            turn.release()
+            raise
+
+    # On return to the pool the transaction is over in every way it can end. (The `commit` event
+    # fires before the commit, so releasing there would send the next writer against the lock.)
+    @event.listens_for(engine, "checkin")
+    def release(connection: object, record: ConnectionPoolEntry) -> None:
+        if record.info.pop("lotus_turn", None):
+            turn.release()

@@ -1,0 +1,95 @@
+"""When a model or a version arrives after a request: the requests that it concerns take it in.
+
+A request concerns it as long as its case is not closed, cancelled or refused, and unless the caller
+chose the models. A completed case is reopened: it stated something about every model there was.
+"""
+
+from collections import defaultdict
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.audit.kinds import SERVICE
+from app.erasure import completion
+from app.erasure.intake import add_item
+from app.erasure.states import ItemState, RequestState
+from app.erasure.subjects import Found
+from app.erasure.tables import ErasureItem, ErasureRequest, RequestSubject
+from app.erasure.transitions import Cause, Event, lock_items, lock_requests, move_item
+from app.keyring import Keyring
+from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, SampleSubject
+
+
+def model_ready(session: Session, keyring: Keyring, model: Model, *, now: datetime) -> int:
+    """Adds an item to every request that has training samples in the model's dataset."""
+    cause = Cause(Event.MODEL_ADDED, SERVICE, now)
+    found = _found_by_request(session, model)
+    requests = lock_requests(session, found)
+    for request in requests:
+        add_item(session, request, model, found[request.id], cause)
+    completion.settle(session, keyring, [request.id for request in requests], cause)
+    return len(requests)
+
+
+def version_ready(
+    session: Session, keyring: Keyring, version: ModelVersion, *, now: datetime
+) -> int:
+    """A version trained elsewhere may have seen the samples again: its published items start anew.
+
+    A run in progress notices by itself that its base is no longer current.
+    """
+    model = session.get_one(Model, version.model_id)
+    cause = Cause(Event.REOPENED, SERVICE, now)
+    published = session.scalars(
+        select(ErasureItem.id)
+        .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
+        .where(
+            ErasureItem.model_id == model.id,
+            ErasureItem.state == ItemState.PUBLISHED,
+            ErasureRequest.closed_at.is_(None),
+        )
+    ).all()
+    items = lock_items(session, published)
+    for item in items:
+        move_item(
+            session,
+            item,
+            ItemState.SCHEDULED,
+            cause,
+            controller=model.controller_id,
+            run_id=None,
+            numbers=None,
+            published_at=None,
+        )
+    completion.settle(session, keyring, {item.request_id for item in items}, cause)
+    return len(items)
+
+
+def _found_by_request(session: Session, model: Model) -> dict[UUID, Found]:
+    rows = session.execute(
+        select(RequestSubject.request_id, Sample.split, func.count(Sample.id.distinct()))
+        .join(ErasureRequest, ErasureRequest.id == RequestSubject.request_id)
+        .join(SampleSubject, SampleSubject.subject_ref == RequestSubject.subject_ref)
+        .join(Sample, Sample.id == SampleSubject.sample_id)
+        .where(
+            Sample.dataset_id == model.dataset_id,
+            ErasureRequest.controller_id == model.controller_id,
+            ErasureRequest.closed_at.is_(None),
+            ErasureRequest.model_scope.is_(None),
+            ErasureRequest.state.not_in([RequestState.CANCELLED, RequestState.REFUSED]),
+        )
+        .group_by(RequestSubject.request_id, Sample.split)
+    )
+    counts: dict[UUID, dict[SampleSplit, int]] = defaultdict(dict)
+    for request, split, count in rows:
+        counts[request][split] = count
+    return {
+        request: Found(
+            train=splits[SampleSplit.TRAIN],
+            held_out=sum(n for split, n in splits.items() if split is not SampleSplit.TRAIN),
+        )
+        for request, splits in counts.items()
+        if splits.get(SampleSplit.TRAIN)
+    }

@@ -1,0 +1,169 @@
+"""What a person does with an item that the service could not finish by itself.
+
+A run may have worked for several persons, so a retry and an acceptance concern every item that
+waits with this one; a refusal concerns this item alone.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from app.erasure import completion, forming, publishing
+from app.erasure.states import LIVE_RUN, ItemState, RunState
+from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode, Run
+from app.erasure.transitions import Cause, Event, IllegalMove, lock_items, move_item
+from app.http.problems import FieldError, InvalidInput, NotFound, Problem
+from app.keyring import Keyring
+from app.registry.policy import Policy
+from app.registry.tables import Model
+
+_WAITING = (ItemState.NEEDS_DECISION, ItemState.FAILED)
+# GDPR Art. 17(3) and Art. 12(5)(6): what a refusal may rest on. The other codes are the service's.
+REFUSALS = frozenset(
+    {
+        ReasonCode.FREEDOM_OF_EXPRESSION,
+        ReasonCode.LEGAL_OBLIGATION,
+        ReasonCode.PUBLIC_HEALTH,
+        ReasonCode.ARCHIVING_OR_RESEARCH,
+        ReasonCode.LEGAL_CLAIMS,
+        ReasonCode.IDENTITY_NOT_VERIFIED,
+        ReasonCode.MANIFESTLY_UNFOUNDED,
+    }
+)
+
+
+class ModelBusy(Problem):
+    status = 409
+    code = "model-busy"
+    title = "The model has a run at present"
+
+
+class CandidateOutdated(Problem):
+    status = 409
+    code = "candidate-outdated"
+    title = "The candidate can no longer be published"
+
+
+def decide(
+    session: Session,
+    keyring: Keyring,
+    request: ErasureRequest,
+    item_id: UUID,
+    action: str,
+    *,
+    settings: dict[str, Any] | None,
+    reason_code: ReasonCode | None,
+    actor: str,
+    now: datetime,
+) -> None:
+    item = session.get(ErasureItem, item_id)
+    if item is None or item.request_id != request.id:
+        raise NotFound("The request has no such item.")
+    if item.state not in _WAITING:
+        raise IllegalMove(
+            f"The item is {item.state}; a decision is asked for only while it is "
+            f"{' or '.join(_WAITING)}."
+        )
+    if action == "retry":
+        _retry(session, keyring, item, settings or {}, Cause(Event.RETRIED, actor, now))
+    elif action == "accept":
+        _accept(session, keyring, item, Cause(Event.ACCEPTED, actor, now))
+    else:
+        _refuse(session, keyring, request, item, reason_code, Cause(Event.REFUSED, actor, now))
+
+
+def _retry(
+    session: Session,
+    keyring: Keyring,
+    item: ErasureItem,
+    settings: dict[str, Any],
+    cause: Cause,
+) -> None:
+    """A new run with the same items, one rung up: every test is a little stricter for it."""
+    run, model = _run_and_model(session, item)
+    if session.scalar(select(exists().where(Run.model_id == model.id, Run.state.in_(LIVE_RUN)))):
+        raise ModelBusy(
+            "Retry when the model's present run has ended.", headers={"Retry-After": "60"}
+        )
+    policy = Policy.model_validate(model.policy)
+    recipe = forming.Recipe(policy.method, policy.mode, {**policy.settings, **settings})
+    items = _waiting_with(session, run)
+    for waiting in items:
+        move_item(
+            session,
+            waiting,
+            ItemState.SCHEDULED,
+            cause,
+            controller=model.controller_id,
+            error_class=None,
+        )
+    forming.form_run(
+        session,
+        model,
+        forming.active_version(session, model.id),
+        items,
+        recipe,
+        cause,
+        follows=run,
+        rung=run.rung + (run.state is RunState.REJECTED),
+    )
+    completion.settle(session, keyring, {waiting.request_id for waiting in items}, cause)
+
+
+def _accept(session: Session, keyring: Keyring, item: ErasureItem, cause: Cause) -> None:
+    run, _ = _run_and_model(session, item)
+    if run.state is not RunState.REJECTED:
+        raise IllegalMove("The run failed and left no candidate to accept; retry or refuse.")
+    if len(_waiting_with(session, run)) != len(publishing.items_of(session, run)):
+        raise CandidateOutdated(
+            "A request whose samples this candidate unlearned was cancelled or refused since. "
+            "Retry without them."
+        )
+    if publishing.accept_candidate(session, keyring, run, cause) is RunState.SUPERSEDED:
+        raise CandidateOutdated(
+            "The model has a newer version than the one it started from. Retry."
+        )
+
+
+def _refuse(
+    session: Session,
+    keyring: Keyring,
+    request: ErasureRequest,
+    item: ErasureItem,
+    reason_code: ReasonCode | None,
+    cause: Cause,
+) -> None:
+    if reason_code not in REFUSALS:
+        raise InvalidInput(
+            "A refusal needs one of the legal reasons.",
+            errors=[
+                FieldError(
+                    field="reason_code", message=f"must be one of {', '.join(sorted(REFUSALS))}"
+                )
+            ],
+        )
+    (item,) = lock_items(session, [item.id])
+    move_item(
+        session,
+        item,
+        ItemState.REFUSED,
+        cause,
+        controller=request.controller_id,
+        reason_code=reason_code,
+    )
+    completion.settle(session, keyring, [request.id], cause)
+
+
+def _waiting_with(session: Session, run: Run) -> Sequence[ErasureItem]:
+    return [item for item in publishing.items_of(session, run) if item.state in _WAITING]
+
+
+def _run_and_model(session: Session, item: ErasureItem) -> tuple[Run, Model]:
+    assert item.run_id is not None, "an item comes here from a run"
+    run = session.scalars(select(Run).where(Run.id == item.run_id).with_for_update()).one()
+    model = session.scalars(select(Model).where(Model.id == run.model_id).with_for_update()).one()
+    return run, model

@@ -1,0 +1,306 @@
+"""From a deletion request to an erasure case: look up, store references, schedule the models."""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.audit import kinds, log
+from app.erasure import completion, deadlines, subjects
+from app.erasure.states import ItemState, Outcome, RequestState
+from app.erasure.subjects import Identity, Reference
+from app.erasure.tables import (
+    ErasureItem,
+    ErasureRequest,
+    LegalGround,
+    ReasonCode,
+    Regulation,
+    RequestSubject,
+    SuppressionEntry,
+)
+from app.erasure.transitions import Cause, Event, create_item, move_request
+from app.http.problems import FieldError, InvalidInput, Problem
+from app.ids import controller_id, model_id, request_id
+from app.keyring import Keyring
+from app.registry.tables import Model, ModelVersion, RegistrationState, VersionState
+
+# Clocks differ a little, and a caller may send a date that has begun elsewhere in the world.
+CLOCK_TOLERANCE = timedelta(hours=24)
+OLDEST_SUBMISSION = timedelta(days=3650)
+
+
+class UnknownModel(Problem):
+    status = 422
+    code = "unknown-model"
+    title = "A model is not known"
+
+
+class ExternalIdTaken(Problem):
+    status = 409
+    code = "external-id-taken"
+    title = "The external id belongs to another request"
+
+
+class NothingRegistered(Problem):
+    status = 409
+    code = "nothing-registered"
+    title = "No model is registered"
+
+
+@dataclass(frozen=True)
+class Submission:
+    controller: UUID
+    submitted_by: UUID
+    actor: str
+    external_id: str | None
+    identities: tuple[Identity, ...]
+    regulation: Regulation
+    legal_ground: LegalGround | None
+    submitted_at: datetime | None
+    models: tuple[UUID, ...] | None
+    body_digest: bytes
+
+
+@dataclass(frozen=True)
+class _Match:
+    model: Model
+    found: subjects.Found
+    # The current version has unlearned every one of the training samples already.
+    covered: bool
+
+
+def submit(
+    session: Session, keyring: Keyring, submission: Submission, *, now: datetime
+) -> tuple[ErasureRequest, bool]:
+    """The request and whether it is new. The same external id with the same body is a repeat."""
+    repeated = _repeat(session, submission)
+    if repeated is not None:
+        return repeated, False
+    submitted_at = _submission_time(submission, now)
+    models = models_in_scope(session, submission.controller, submission.models)
+    references = subjects.reference(session, keyring, submission.controller, submission.identities)
+    matches = [_match(session, model, references) for model in models]
+    to_unlearn = [m for m in matches if m.found.train and not m.covered]
+
+    request = ErasureRequest(
+        controller_id=submission.controller,
+        external_id=submission.external_id,
+        regulation=submission.regulation,
+        legal_ground=submission.legal_ground,
+        state=RequestState.RECEIVED,
+        submitted_at=submitted_at,
+        received_at=now,
+        due_at=deadlines.due_at(submitted_at, submission.regulation.value),
+        paused=[],
+        body_digest=submission.body_digest,
+        model_scope=[model_id(m) for m in submission.models] if submission.models else None,
+        submitted_by=submission.submitted_by,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        with session.begin_nested():
+            session.add(request)
+    except IntegrityError:
+        # The same external id arrived twice at once: the other call has just committed.
+        repeated = _repeat(session, submission)
+        if repeated is None:
+            raise
+        return repeated, False
+    _store_references(session, request, references)
+    log.append(
+        session,
+        kinds.RequestReceived(
+            controller=controller_id(request.controller_id),
+            request=request_id(request.id),
+            regulation=request.regulation,
+            legal_ground=request.legal_ground,
+            submitted_at=request.submitted_at,
+            due_at=request.due_at,
+            body_digest=request.body_digest.hex(),
+            identity_count=len(submission.identities),
+            item_count=len(to_unlearn),
+            actor=submission.actor,
+        ),
+        now=now,
+    )
+    cause = Cause(Event.SUBMITTED, submission.actor, now)
+    if to_unlearn:
+        for match in to_unlearn:
+            add_item(session, request, match.model, match.found, cause)
+        move_request(session, request, RequestState.SCHEDULED, cause)
+    else:
+        _close_without_work(session, request, matches, references, cause)
+        completion.certify(session, keyring, request, cause)
+    return request, True
+
+
+def models_in_scope(
+    session: Session, controller: UUID, chosen: Sequence[UUID] | None
+) -> Sequence[Model]:
+    """The ready models that a request concerns, in the order of their ids."""
+    query = select(Model).where(
+        Model.controller_id == controller, Model.state == RegistrationState.READY
+    )
+    if chosen:
+        query = query.where(Model.id.in_(chosen))
+    models = session.scalars(query.order_by(Model.id)).all()
+    if chosen:
+        known = {model.id for model in models}
+        unknown = [
+            FieldError(field=f"models.{position}", message="is not a ready model of yours")
+            for position, wanted in enumerate(chosen)
+            if wanted not in known
+        ]
+        if unknown:
+            raise UnknownModel("The request names a model that cannot be used.", errors=unknown)
+    if not models:
+        # "No match" would be an answer about models that do not exist.
+        raise NothingRegistered("Register a model and its dataset first; nothing can be searched.")
+    return models
+
+
+def add_item(
+    session: Session, request: ErasureRequest, model: Model, found: subjects.Found, cause: Cause
+) -> ErasureItem:
+    """A scheduled item; the caller settles or moves the request."""
+    item = ErasureItem(
+        request_id=request.id,
+        model_id=model.id,
+        state=ItemState.SCHEDULED,
+        forget_count=found.train,
+        held_out_count=found.held_out,
+        accepted_at=cause.now,
+    )
+    create_item(session, item, cause, controller=request.controller_id)
+    return item
+
+
+def _repeat(session: Session, submission: Submission) -> ErasureRequest | None:
+    if submission.external_id is None:
+        return None
+    earlier = session.scalar(
+        select(ErasureRequest).where(
+            ErasureRequest.controller_id == submission.controller,
+            ErasureRequest.external_id == submission.external_id,
+        )
+    )
+    if earlier is not None and not hmac.compare_digest(earlier.body_digest, submission.body_digest):
+        raise ExternalIdTaken("A request with this external id exists and its body differs.")
+    return earlier
+
+
+def _submission_time(submission: Submission, now: datetime) -> datetime:
+    when = submission.submitted_at or now
+    if when > now + CLOCK_TOLERANCE:
+        wrong = "lies in the future"
+    elif when < now - OLDEST_SUBMISSION:
+        wrong = "lies more than ten years back"
+    else:
+        return min(when, now)
+    raise InvalidInput(
+        "The time of submission cannot be used.",
+        errors=[FieldError(field="submitted_at", message=wrong)],
+    )
+
+
+def _match(session: Session, model: Model, references: Sequence[Reference]) -> _Match:
+    refs = [reference.subject_ref for reference in references]
+    found = subjects.count_samples(session, model.dataset_id, refs)
+    return _Match(model, found, bool(found.train) and _covered(session, model, refs))
+
+
+def _covered(session: Session, model: Model, refs: Sequence[bytes]) -> bool:
+    """Whether the current version's lineage has unlearned every training sample of the person."""
+    lineage = session.scalar(
+        select(ModelVersion.lineage_id).where(
+            ModelVersion.model_id == model.id, ModelVersion.state == VersionState.ACTIVE
+        )
+    )
+    if lineage is None:
+        return False
+    left = subjects.train_samples(model.dataset_id, refs).except_(
+        subjects.unlearned_in_lineage(model.id, lineage)
+    )
+    return session.scalar(left.limit(1)) is None
+
+
+def _store_references(
+    session: Session, request: ErasureRequest, references: Sequence[Reference]
+) -> None:
+    session.add_all(
+        RequestSubject(
+            request_id=request.id,
+            position=reference.position,
+            key_id=reference.key_id,
+            identity_type=reference.identity_type,
+            subject_ref=reference.subject_ref,
+            suppression_tag=reference.suppression_tag,
+        )
+        for reference in references
+    )
+    session.flush()
+
+
+def _close_without_work(
+    session: Session,
+    request: ErasureRequest,
+    matches: Sequence[_Match],
+    references: Sequence[Reference],
+    cause: Cause,
+) -> None:
+    """Nothing to unlearn: completed at once, with the reason."""
+    earlier = _earlier_case(session, request, references)
+    if earlier is not None:
+        reason = ReasonCode.PREVIOUSLY_UNLEARNED
+    elif any(match.found.held_out for match in matches):
+        reason = ReasonCode.HELD_OUT_ONLY
+    else:
+        reason = ReasonCode.NO_SAMPLES
+    move_request(
+        session,
+        request,
+        RequestState.COMPLETED,
+        cause,
+        reason_code=reason,
+        outcome=Outcome.NO_MATCH,
+        earlier_request_id=earlier,
+        completed_at=cause.now,
+    )
+
+
+def _earlier_case(
+    session: Session, request: ErasureRequest, references: Sequence[Reference]
+) -> UUID | None:
+    """The case that already unlearned this person: suppressed, or published and still open."""
+    tags = [reference.suppression_tag for reference in references]
+    suppressed = session.scalar(
+        select(SuppressionEntry.request_id)
+        .where(
+            SuppressionEntry.controller_id == request.controller_id,
+            SuppressionEntry.tag.in_(tags),
+            SuppressionEntry.until > request.received_at,
+        )
+        .order_by(SuppressionEntry.id.desc())
+        .limit(1)
+    )
+    if suppressed is not None:
+        return suppressed
+    return session.scalar(
+        select(ErasureRequest.id)
+        .join(RequestSubject, RequestSubject.request_id == ErasureRequest.id)
+        .join(ErasureItem, ErasureItem.request_id == ErasureRequest.id)
+        .where(
+            ErasureRequest.controller_id == request.controller_id,
+            ErasureRequest.id != request.id,
+            RequestSubject.suppression_tag.in_(tags),
+            ErasureItem.state == ItemState.PUBLISHED,
+        )
+        .order_by(ErasureRequest.id.desc())
+        .limit(1)
+    )

@@ -1,0 +1,291 @@
+"""The end of a run: a new version that everything points to, or a rejected candidate.
+
+Each of these functions is one transaction's work. The weights' file exists already: it is named by
+its content, so a file that no transaction refers to is an orphan and never a wrong version.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session, undefer
+
+from app.audit import kinds, log
+from app.erasure import completion, forming
+from app.erasure.states import ItemState, RunState
+from app.erasure.tables import ErasureItem, Run, RunItem, UnlearnedSample
+from app.erasure.transitions import (
+    Cause,
+    Event,
+    Fence,
+    fenced_run,
+    lock_items,
+    move_item,
+    move_run,
+)
+from app.ids import controller_id, model_id, run_id, version_id
+from app.keyring import Keyring
+from app.registry.tables import Artifact, ArtifactState, Model, ModelVersion, VersionState
+
+
+@dataclass(frozen=True)
+class Weights:
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What verification said. `detail` is the verdict with its reasons and the policy it used;
+    `persons` maps an item to its own figures."""
+
+    report: dict[str, Any]
+    verdict: str
+    detail: dict[str, Any]
+    persons: Mapping[UUID, dict[str, Any]]
+
+
+def publish(
+    session: Session,
+    keyring: Keyring,
+    fence: Fence,
+    weights: Weights,
+    judged: Judged,
+    *,
+    actor: str,
+    now: datetime,
+) -> RunState:
+    """SUCCEEDED, or SUPERSEDED if another version became current while the run computed."""
+    run = fenced_run(session, fence)
+    model, base = _lock_model(session, run), session.get_one(ModelVersion, run.base_version_id)
+    if base.state is not VersionState.ACTIVE:
+        start_again_on_new_base(session, keyring, run, model, actor=actor, now=now)
+        return RunState.SUPERSEDED
+    cause = Cause(Event.PUBLISHED, actor, now)
+    version = _new_version(session, model, base, run, weights, VersionState.CANDIDATE, now)
+    _record(session, run, judged)
+    _finish(session, keyring, run, model, base, version, judged, cause)
+    return RunState.SUCCEEDED
+
+
+def reject(
+    session: Session,
+    keyring: Keyring,
+    fence: Fence,
+    weights: Weights,
+    judged: Judged,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Publishes and marks nothing; keeps the candidate for the person who has to decide."""
+    run = fenced_run(session, fence)
+    model, base = _lock_model(session, run), session.get_one(ModelVersion, run.base_version_id)
+    cause = Cause(Event.REJECTED, actor, now)
+    version = _new_version(session, model, base, run, weights, VersionState.REJECTED, now)
+    _record(session, run, judged)
+    log.append(
+        session,
+        kinds.CandidateKept(
+            controller=controller_id(model.controller_id),
+            model=model_id(model.id),
+            version=version_id(version.id),
+            number=version.number,
+            run=run_id(run.id),
+            sha256=version.artifact_sha256,
+            verdict=judged.verdict,
+        ),
+        now=now,
+    )
+    move_run(
+        session,
+        run,
+        RunState.REJECTED,
+        cause,
+        controller=model.controller_id,
+        candidate_version_id=version.id,
+        verdict=judged.verdict,
+    )
+    items = items_of(session, run)
+    for item in items:
+        move_item(
+            session,
+            item,
+            ItemState.NEEDS_DECISION,
+            cause,
+            controller=model.controller_id,
+            numbers=dict(judged.persons[item.id]),
+        )
+    completion.settle(session, keyring, {item.request_id for item in items}, cause)
+
+
+def accept_candidate(session: Session, keyring: Keyring, run: Run, cause: Cause) -> RunState:
+    """A person publishes a rejected candidate with its true verdict."""
+    model, base = _lock_model(session, run), session.get_one(ModelVersion, run.base_version_id)
+    if base.state is not VersionState.ACTIVE:
+        return RunState.SUPERSEDED
+    assert run.candidate_version_id is not None
+    version = session.get_one(ModelVersion, run.candidate_version_id)
+    stored = session.scalars(
+        select(Run)
+        .where(Run.id == run.id)
+        .options(undefer(Run.metrics), undefer(Run.verdict_detail))
+        .execution_options(populate_existing=True)
+    ).one()
+    judged = Judged(
+        report=stored.metrics or {},
+        verdict=stored.verdict or "",
+        detail={**(stored.verdict_detail or {}), "outcome": "unlearned_not_testable"},
+        persons={item.id: dict(item.numbers or {}) for item in items_of(session, run)},
+    )
+    _record(session, run, judged)
+    _finish(session, keyring, run, model, base, version, judged, cause)
+    return RunState.SUCCEEDED
+
+
+def start_again_on_new_base(
+    session: Session,
+    keyring: Keyring,
+    run: Run,
+    model: Model,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """The version that the run started from is no longer current: its result would undo the new
+    one. The same items start again from the version that is current now."""
+    cause = Cause(Event.BASE_CHANGED, actor, now)
+    move_run(session, run, RunState.SUPERSEDED, cause, controller=model.controller_id)
+    items = items_of(session, run)
+    for item in items:
+        if item.state is ItemState.RUNNING:
+            move_item(session, item, ItemState.SCHEDULED, cause, controller=model.controller_id)
+    forming.form_run(
+        session,
+        model,
+        forming.active_version(session, model.id),
+        items,
+        forming.Recipe(run.method, run.mode, dict(run.config)),
+        cause,
+        follows=run,
+        rung=run.rung,
+    )
+    completion.settle(session, keyring, {item.request_id for item in items}, cause)
+
+
+def items_of(session: Session, run: Run) -> list[ErasureItem]:
+    ids = session.scalars(select(RunItem.item_id).where(RunItem.run_id == run.id)).all()
+    return list(lock_items(session, ids))
+
+
+def _lock_model(session: Session, run: Run) -> Model:
+    return session.scalars(select(Model).where(Model.id == run.model_id).with_for_update()).one()
+
+
+def _new_version(
+    session: Session,
+    model: Model,
+    base: ModelVersion,
+    run: Run,
+    weights: Weights,
+    state: VersionState,
+    now: datetime,
+) -> ModelVersion:
+    artifact = session.get(Artifact, weights.sha256)
+    if artifact is None:
+        artifact = Artifact(
+            sha256=weights.sha256,
+            size=weights.size,
+            media_type="application/vnd.safetensors",
+            state=ArtifactState.STORED,
+            created_at=now,
+        )
+        session.add(artifact)
+    # The same bytes may have been stored and destroyed before.
+    artifact.state = ArtifactState.STORED
+    artifact.destroyed_at = artifact.destroyed_reason = None
+    highest = session.scalar(
+        select(func.max(ModelVersion.number)).where(ModelVersion.model_id == model.id)
+    )
+    version = ModelVersion(
+        model_id=model.id,
+        number=(highest or 0) + 1,
+        parent_id=base.id,
+        lineage_id=base.lineage_id,
+        artifact_sha256=weights.sha256,
+        run_id=run.id,
+        state=state,
+        created_at=now,
+    )
+    session.add(version)
+    session.flush()
+    return version
+
+
+def _record(session: Session, run: Run, judged: Judged) -> None:
+    """Figures before states: whoever sees the end of the run finds its report."""
+    run.metrics, run.verdict, run.verdict_detail = judged.report, judged.verdict, judged.detail
+    session.flush()
+
+
+def _finish(
+    session: Session,
+    keyring: Keyring,
+    run: Run,
+    model: Model,
+    base: ModelVersion,
+    version: ModelVersion,
+    judged: Judged,
+    cause: Cause,
+) -> None:
+    forgotten = forming.forget_samples(session, run)
+    base.state = VersionState.SUPERSEDED
+    session.flush()  # the index allows one active version at a time
+    version.state, version.published_at = VersionState.ACTIVE, cause.now
+    version.metrics = judged.report
+    session.flush()
+    session.execute(
+        insert(UnlearnedSample),
+        [
+            {"model_id": model.id, "sample_id": sample, "run_id": run.id}
+            for sample in sorted(forgotten)
+        ],
+    )
+    log.append(
+        session,
+        kinds.VersionPublished(
+            controller=controller_id(model.controller_id),
+            model=model_id(model.id),
+            version=version_id(version.id),
+            number=version.number,
+            parent=version_id(base.id),
+            run=run_id(run.id),
+            sha256=version.artifact_sha256,
+            parent_sha256=base.artifact_sha256,
+            forget_count=len(forgotten),
+        ),
+        now=cause.now,
+    )
+    move_run(
+        session,
+        run,
+        RunState.SUCCEEDED,
+        cause,
+        controller=model.controller_id,
+        candidate_version_id=version.id,
+    )
+    items = items_of(session, run)
+    for item in items:
+        move_item(
+            session,
+            item,
+            ItemState.PUBLISHED,
+            cause,
+            controller=model.controller_id,
+            numbers={**judged.persons[item.id], "outcome": judged.detail["outcome"]},
+            published_at=cause.now,
+        )
+    completion.settle(session, keyring, {item.request_id for item in items}, cause)

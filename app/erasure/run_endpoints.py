@@ -1,0 +1,96 @@
+"""`/runs` and `/workers`: what is being computed, and with what result."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+from sqlalchemy import select
+
+from app.erasure import views
+from app.erasure.endpoints import after
+from app.erasure.schemas import RunDetail, RunSummary
+from app.erasure.states import RunState
+from app.erasure.tables import Run, Worker
+from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, encode_cursor
+from app.http.problems import NotFound
+from app.http.sessions import ReadSession
+from app.ids import ModelId, RunId
+from app.keys.auth import Caller, require
+from app.keys.scopes import Scope
+from app.registry.tables import Model
+
+router = APIRouter(tags=["runs"])
+
+Reader = Annotated[Caller, Depends(require(Scope.REQUESTS_READ))]
+
+
+class UnknownRun(NotFound):
+    code = "unknown-run"
+    title = "No such run"
+
+
+class WorkerView(BaseModel):
+    name: str
+    device: str | None
+    heartbeat_at: datetime
+    started_at: datetime
+    current_run: RunId | None
+
+
+@router.get("/runs")
+def list_runs(
+    caller: Reader,
+    session: ReadSession,
+    model: Annotated[ModelId | None, Query()] = None,
+    state: Annotated[list[RunState] | None, Query(max_length=20)] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[RunSummary]:
+    """Newest first."""
+    query = (
+        select(Run)
+        .join(Model, Model.id == Run.model_id)
+        .where(Model.controller_id == caller.controller_id)
+    )
+    if model is not None:
+        query = query.where(Run.model_id == model)
+    if state:
+        query = query.where(Run.state.in_(state))
+    if cursor is not None:
+        query = query.where(Run.id < after(cursor))
+    rows = session.scalars(query.order_by(Run.id.desc()).limit(limit + 1)).all()
+    following = encode_cursor(rows[limit - 1].id.hex) if len(rows) > limit else None
+    return Page(items=[views.run_summary(run) for run in rows[:limit]], next_cursor=following)
+
+
+@router.get("/runs/{id}")
+def get_run(id: RunId, caller: Reader, session: ReadSession) -> RunDetail:
+    run = session.get(Run, id)
+    if run is None or session.get_one(Model, run.model_id).controller_id != caller.controller_id:
+        raise UnknownRun("There is no such run, or it is not yours.")
+    return views.run_detail(session, run)
+
+
+@router.get("/workers")
+def list_workers(caller: Reader, session: ReadSession) -> Page[WorkerView]:
+    """Workers serve every controller; a run of another controller's is not named."""
+    rows = session.execute(
+        select(Worker, Model.controller_id)
+        .outerjoin(Run, Run.id == Worker.current_run_id)
+        .outerjoin(Model, Model.id == Run.model_id)
+        .order_by(Worker.heartbeat_at.desc())
+        .limit(200)
+    )
+    return Page(
+        items=[
+            WorkerView(
+                name=worker.name,
+                device=worker.device,
+                heartbeat_at=worker.heartbeat_at,
+                started_at=worker.started_at,
+                current_run=worker.current_run_id if owner == caller.controller_id else None,
+            )
+            for worker, owner in rows
+        ]
+    )

@@ -1,0 +1,186 @@
+"""The wire form of erasure requests, items and runs."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.erasure.states import ItemState, Outcome, RequestState, RunState
+from app.erasure.tables import ErrorClass, LegalGround, ReasonCode, Regulation
+from app.identities import DEFAULT_TYPE, LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
+from app.ids import CertificateId, ItemId, ModelId, RequestId, RunId, VersionId
+from app.registry.policy import LotusSettings
+
+
+class _Input(BaseModel):
+    # Nothing of an input may appear in an error message.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class SubjectIdentity(_Input):
+    """One identity of the person. Never stored: it becomes a keyed reference at once."""
+
+    type: Annotated[str, Field(pattern=TYPE_PATTERN)] = DEFAULT_TYPE
+    value: Annotated[str, Field(min_length=1, max_length=LONGEST_VALUE, repr=False)]
+    format: IdentityFormat = IdentityFormat.RAW
+
+
+Subjects = Annotated[list[SubjectIdentity], Field(min_length=1, max_length=20)]
+Models = Annotated[
+    list[ModelId] | None,
+    Field(min_length=1, max_length=100, description="Default: every model of the controller."),
+]
+
+
+class SubmitErasure(_Input):
+    external_id: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[!-~]+$",
+            description="Your case number: the same one with the same body is the same request.",
+        ),
+    ] = None
+    subjects: Subjects
+    regulation: Regulation
+    legal_ground: LegalGround | None = None
+    submitted_at: Annotated[
+        AwareDatetime | None,
+        Field(description="When the person asked: the legal period runs from here. Default: now."),
+    ] = None
+    models: Models = None
+
+
+class ImpactQuestion(_Input):
+    subjects: Subjects
+    models: Models = None
+
+
+class DecideAction(_Input):
+    item: ItemId
+    action: Annotated[
+        Literal["retry", "accept", "refuse"],
+        Field(
+            description="retry: another run with `settings`; accept: publish the rejected "
+            "candidate with its true verdict; refuse: end the item with `reason_code`."
+        ),
+    ]
+    settings: Annotated[
+        LotusSettings | None,
+        Field(description="retry only: settings of the method that replace the planned ones."),
+    ] = None
+    reason_code: ReasonCode | None = None
+
+
+class ItemView(BaseModel):
+    id: ItemId
+    model: ModelId
+    model_name: str
+    state: ItemState
+    run: RunId | None
+    forget_count: int
+    held_out_count: int
+    numbers: dict[str, Any] | None
+    error_class: ErrorClass | None
+    published_at: datetime | None
+
+
+class CertificateView(BaseModel):
+    id: CertificateId
+    state: str
+    payload_sha256: str
+    replaces: CertificateId | None
+    created_at: datetime
+
+
+class RequestSummary(BaseModel):
+    id: RequestId
+    external_id: str | None
+    state: RequestState
+    outcome: Outcome | None
+    reason_code: ReasonCode | None
+    earlier_request: RequestId | None
+    regulation: Regulation
+    legal_ground: LegalGround | None
+    submitted_at: datetime
+    received_at: datetime
+    due_at: datetime
+    overdue: bool
+    completed_at: datetime | None
+    updated_at: datetime
+
+
+class RequestDetail(RequestSummary):
+    items: list[ItemView]
+    certificate: CertificateView | None
+
+
+class ModelImpact(BaseModel):
+    model: ModelId
+    name: str
+    forget_count: Annotated[int, Field(description="Training samples that would be unlearned.")]
+    held_out_count: int
+    unseen_count: Annotated[int, Field(description="Unseen samples that the tests could use.")]
+    estimated_seconds: Annotated[
+        float | None, Field(description="From this model's own finished runs.")
+    ]
+    provable_margin: Annotated[
+        float | None,
+        Field(description="Smallest deviation of the attack AUC from 0.5 that these sizes show."),
+    ]
+    enough_data: bool
+
+
+class Impact(BaseModel):
+    models: list[ModelImpact]
+
+
+class PublishedVersion(BaseModel):
+    id: VersionId
+    number: int
+    sha256: str
+
+
+class RunSummary(BaseModel):
+    id: RunId
+    model: ModelId
+    base_version: VersionId
+    rung: int
+    attempt: int
+    state: RunState
+    method: str
+    mode: str
+    verdict: str | None
+    progress: dict[str, Any] | None
+    error_class: ErrorClass | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class RunDetail(BaseModel):
+    id: RunId
+    model: ModelId
+    base_version: VersionId
+    base_number: int
+    base_sha256: str
+    rung: int
+    attempt: int
+    state: RunState
+    method: str
+    mode: str
+    config: dict[str, Any]
+    seed: int
+    device: str | None
+    progress: dict[str, Any] | None
+    epochs: list[dict[str, Any]]
+    metrics: dict[str, Any] | None
+    verdict: dict[str, Any] | None
+    published_version: PublishedVersion | None
+    error_class: ErrorClass | None
+    error_detail: str | None
+    items: list[ItemId]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None

@@ -1,0 +1,254 @@
+"""Erasure: a request has items (one per model), and a run works on the items of one model."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, BigId, enum_text
+from app.erasure.states import LIVE_RUN, ItemState, Outcome, RequestState, RunState
+from app.ids import new_id
+
+
+class Regulation(StrEnum):
+    GDPR = "gdpr"
+    CCPA = "ccpa"
+
+
+class LegalGround(StrEnum):
+    """GDPR Art. 17(1)(a) to (f)."""
+
+    NO_LONGER_NECESSARY = "no_longer_necessary"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    OBJECTION = "objection"
+    UNLAWFUL_PROCESSING = "unlawful_processing"
+    LEGAL_OBLIGATION = "legal_obligation"
+    CHILD_SERVICES = "child_services"
+
+
+class ReasonCode(StrEnum):
+    """Why a request ended as it did, where the outcome alone does not say it."""
+
+    NO_SAMPLES = "no_samples"
+    HELD_OUT_ONLY = "held_out_only"
+    PREVIOUSLY_UNLEARNED = "previously_unlearned"
+    # GDPR Art. 17(3)(a) to (e), and the two that any controller may meet.
+    FREEDOM_OF_EXPRESSION = "freedom_of_expression"
+    LEGAL_OBLIGATION = "legal_obligation"
+    PUBLIC_HEALTH = "public_health"
+    ARCHIVING_OR_RESEARCH = "archiving_or_research"
+    LEGAL_CLAIMS = "legal_claims"
+    IDENTITY_NOT_VERIFIED = "identity_not_verified"
+    MANIFESTLY_UNFOUNDED = "manifestly_unfounded"
+
+
+class ErrorClass(StrEnum):
+    """Why a run failed. Retryable: crashed, out_of_memory, storage. The others need a person."""
+
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    STORAGE = "storage"
+    MISSING_DATA = "missing_data"
+    ARCHITECTURE = "architecture"
+    NUMERICAL = "numerical"
+    SETTINGS = "settings"
+    INTERNAL = "internal"
+
+
+_live = ", ".join(f"'{state}'" for state in LIVE_RUN)
+_is_live = text(f"state IN ({_live})")
+
+
+class ErasureRequest(Base):
+    __tablename__ = "erasure_requests"
+    __table_args__ = (
+        UniqueConstraint("controller_id", "external_id"),
+        Index("ix_erasure_requests_page", "controller_id", "created_at", "id"),
+        Index("ix_erasure_requests_due", "controller_id", "state", "due_at"),
+        CheckConstraint(
+            "(state = 'completed') = (outcome IS NOT NULL)", name="outcome_if_completed"
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    controller_id: Mapped[UUID] = mapped_column(ForeignKey("controllers.id"))
+    external_id: Mapped[str | None] = mapped_column(String(200))
+    regulation: Mapped[Regulation] = mapped_column(enum_text(Regulation))
+    legal_ground: Mapped[LegalGround | None] = mapped_column(enum_text(LegalGround))
+    state: Mapped[RequestState] = mapped_column(enum_text(RequestState))
+    outcome: Mapped[Outcome | None] = mapped_column(enum_text(Outcome))
+    reason_code: Mapped[ReasonCode | None] = mapped_column(enum_text(ReasonCode))
+    # The earlier case that already unlearned this person, where reason_code says so.
+    earlier_request_id: Mapped[UUID | None] = mapped_column(ForeignKey("erasure_requests.id"))
+    submitted_at: Mapped[datetime]
+    received_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    extended_due_at: Mapped[datetime | None]
+    extension_reason: Mapped[str | None] = mapped_column(String(200))
+    notified_at: Mapped[datetime | None]
+    # [{from, until}] in RFC 3339: intervals in which the legal clock stood still.
+    paused: Mapped[list[Any]]
+    completed_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    # Keyed digest of the body as received: tells a repeat from a conflict without keeping either.
+    body_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    # The caller's choice of models; empty for every model of the controller.
+    model_scope: Mapped[list[Any] | None]
+    submitted_by: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    row_version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class RequestSubject(Base):
+    """One identity of the person, under one pseudonym key. `position` counts the identities."""
+
+    __tablename__ = "request_subjects"
+
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_requests.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    identity_type: Mapped[str] = mapped_column(String(64))
+    subject_ref: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
+    suppression_tag: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
+
+
+class ErasureItem(Base):
+    """One request on one model. `numbers` are this person's own figures in a shared run."""
+
+    __tablename__ = "erasure_items"
+    __table_args__ = (
+        UniqueConstraint("request_id", "model_id"),
+        Index("ix_erasure_items_waiting", "model_id", "state"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_requests.id"))
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("models.id"))
+    state: Mapped[ItemState] = mapped_column(enum_text(ItemState))
+    # The run that holds the item or, once published, the run that unlearned its samples.
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id"), index=True)
+    forget_count: Mapped[int]
+    held_out_count: Mapped[int]
+    numbers: Mapped[dict[str, Any] | None]
+    error_class: Mapped[ErrorClass | None] = mapped_column(enum_text(ErrorClass))
+    # Why the item was refused; the request's own reason follows from it.
+    reason_code: Mapped[ReasonCode | None] = mapped_column(enum_text(ReasonCode))
+    accepted_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+
+
+class ItemSample(Base):
+    """The item's exact samples, of every split, frozen when its first run is formed."""
+
+    __tablename__ = "item_samples"
+
+    item_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_items.id"), primary_key=True)
+    sample_id: Mapped[int] = mapped_column(ForeignKey("samples.id"), primary_key=True)
+
+
+class Run(Base):
+    """One unlearning of one model. Its items, method, config and seed never change."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index(
+            "uq_runs_one_live_per_model",
+            "model_id",
+            unique=True,
+            sqlite_where=_is_live,
+            postgresql_where=_is_live,
+        ),
+        CheckConstraint(
+            "(state IN ('running', 'verifying', 'publishing')) = (lease_until IS NOT NULL)",
+            name="lease_if_held",
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("models.id"))
+    base_version_id: Mapped[UUID] = mapped_column(ForeignKey("model_versions.id"))
+    # The run whose items this one took over after a cancel, a rejection or a new base version.
+    follows_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id"))
+    rung: Mapped[int] = mapped_column(default=0)
+    # The fencing token: a write that names another attempt finds no row.
+    attempt: Mapped[int] = mapped_column(default=0)
+    state: Mapped[RunState] = mapped_column(enum_text(RunState), index=True)
+    lease_until: Mapped[datetime | None]
+    worker_id: Mapped[UUID | None] = mapped_column(ForeignKey("workers.id"))
+    method: Mapped[str] = mapped_column(String(40))
+    mode: Mapped[str] = mapped_column(String(40))
+    config: Mapped[dict[str, Any]]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    device: Mapped[str | None] = mapped_column(String(100))
+    code_version: Mapped[str | None] = mapped_column(String(64))
+    progress: Mapped[dict[str, Any] | None]
+    epochs: Mapped[list[Any] | None] = mapped_column(deferred=True)
+    metrics: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
+    verdict: Mapped[str | None] = mapped_column(String(40))
+    verdict_detail: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
+    candidate_version_id: Mapped[UUID | None] = mapped_column(ForeignKey("model_versions.id"))
+    error_class: Mapped[ErrorClass | None] = mapped_column(enum_text(ErrorClass))
+    error_detail: Mapped[str | None] = mapped_column(String(500))
+    due_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class RunItem(Base):
+    """Which items a run was formed with: history, where `ErasureItem.run_id` is the present."""
+
+    __tablename__ = "run_items"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    item_id: Mapped[UUID] = mapped_column(
+        ForeignKey("erasure_items.id"), primary_key=True, index=True
+    )
+
+
+class UnlearnedSample(Base):
+    """A sample that this model may no longer be trained on, calibrated with or tested on."""
+
+    __tablename__ = "unlearned_samples"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    sample_id: Mapped[int] = mapped_column(ForeignKey("samples.id"), primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+
+
+class SuppressionEntry(Base):
+    """A person whose data must not come back, as a keyed tag."""
+
+    __tablename__ = "suppression_entries"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    controller_id: Mapped[UUID] = mapped_column(ForeignKey("controllers.id"))
+    tag: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_requests.id"))
+    created_at: Mapped[datetime]
+    until: Mapped[datetime]
+
+
+class Worker(Base):
+    __tablename__ = "workers"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(200))
+    device: Mapped[str | None] = mapped_column(String(100))
+    heartbeat_at: Mapped[datetime]
+    started_at: Mapped[datetime]
+    # No foreign key: runs refer to workers.
+    current_run_id: Mapped[UUID | None]

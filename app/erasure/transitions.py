@@ -1,0 +1,271 @@
+"""The only way to change the state of a request, an item or a run.
+
+Each move is checked against the table in `states.py`, written only if the row still is where the
+caller saw it (for a run also: still held by the same attempt), and entered in the audit log of the
+same transaction.
+
+Lock order, so that no two of these transactions wait for each other: run, items, requests, each
+kind in the order of its ids.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.orm import Session
+
+from app.audit import kinds, log
+from app.erasure.states import ITEM, LEASED_RUN, REQUEST, RUN, ItemState, RequestState, RunState
+from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode, Run
+from app.http.problems import Problem
+from app.ids import controller_id, item_id, model_id, request_id, run_id
+
+
+class Event(StrEnum):
+    """Why a move happened, as the audit log and the callbacks name it."""
+
+    SUBMITTED = "submitted"
+    MODEL_ADDED = "model_added"
+    CLAIMED = "claimed"
+    LEASE_EXPIRED = "lease_expired"
+    CRASHED = "crashed"
+    UNLEARNED = "unlearned"
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+    PUBLISHED = "published"
+    COVERED = "covered"
+    BASE_CHANGED = "base_changed"
+    REQUEST_CANCELLED = "request_cancelled"
+    REGROUPED = "regrouped"
+    FAILED = "failed"
+    RETRIED = "retried"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    REOPENED = "reopened"
+    ITEMS_MOVED = "items_moved"
+
+
+class IllegalMove(Problem):
+    status = 409
+    code = "illegal-move"
+    title = "Not possible in the present state"
+
+
+class ChangedMeanwhile(Problem):
+    status = 409
+    code = "changed-meanwhile"
+    title = "The state changed meanwhile; look again and repeat if it still makes sense"
+
+
+class LeaseLost(Exception):
+    """Another attempt holds the run, or it was cancelled: stop at once and publish nothing."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What a worker proves with every write: this run, this attempt."""
+
+    run_id: UUID
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why, by whom and when: the part of an audit entry that every move shares."""
+
+    event: Event
+    actor: str
+    now: datetime
+
+
+def move_request(
+    session: Session,
+    request: ErasureRequest,
+    to: RequestState,
+    cause: Cause,
+    *,
+    reason_code: ReasonCode | None = None,
+    **values: Any,
+) -> None:
+    _check("request", REQUEST[request.state].next, request.state, to)
+    came_from = request.state
+    values |= {"reason_code": reason_code, "outcome": values.get("outcome")}
+    _guarded(
+        session,
+        ErasureRequest,
+        request,
+        state=to,
+        updated_at=cause.now,
+        row_version=ErasureRequest.row_version + 1,
+        **values,
+    )
+    log.append(
+        session,
+        kinds.RequestMoved(
+            controller=controller_id(request.controller_id),
+            request=request_id(request.id),
+            from_state=came_from,
+            to_state=to,
+            event=cause.event,
+            actor=cause.actor,
+            outcome=request.outcome,
+            reason_code=reason_code,
+        ),
+        now=cause.now,
+    )
+
+
+def create_item(session: Session, item: ErasureItem, cause: Cause, *, controller: UUID) -> None:
+    """An item's first state is an entry of the log like every later one."""
+    session.add(item)
+    session.flush()
+    _log_item(session, item, None, cause, controller)
+
+
+def move_item(
+    session: Session,
+    item: ErasureItem,
+    to: ItemState,
+    cause: Cause,
+    *,
+    controller: UUID,
+    **values: Any,
+) -> None:
+    """Moves one item; the caller settles its request afterwards (`completion.settle`)."""
+    _check("item", ITEM[item.state].next, item.state, to)
+    came_from = item.state
+    _guarded(session, ErasureItem, item, state=to, **values)
+    _log_item(session, item, came_from, cause, controller)
+
+
+def move_run(
+    session: Session,
+    run: Run,
+    to: RunState,
+    cause: Cause,
+    *,
+    controller: UUID,
+    **values: Any,
+) -> None:
+    """Moves a run that the caller has just read; its attempt is the fence.
+
+    A run that no worker holds has no lease: leaving the leased states clears it here.
+    """
+    _check("run", RUN[run.state].next, run.state, to)
+    came_from, attempt = run.state, run.attempt
+    if to not in LEASED_RUN:
+        values |= {"lease_until": None}
+        if RUN[to].ends:
+            values |= {"finished_at": cause.now}
+    result = session.execute(
+        update(Run)
+        .where(Run.id == run.id, Run.state == came_from, Run.attempt == attempt)
+        .values(state=to, **values)
+        .execution_options(synchronize_session=False)
+    )
+    if _rows(result) != 1:
+        raise LeaseLost
+    session.refresh(run)
+    log.append(
+        session,
+        kinds.RunMoved(
+            controller=controller_id(controller),
+            run=run_id(run.id),
+            model=model_id(run.model_id),
+            attempt=run.attempt,
+            from_state=came_from,
+            to_state=to,
+            event=cause.event,
+            actor=cause.actor,
+            verdict=run.verdict,
+            error_class=run.error_class,
+        ),
+        now=cause.now,
+    )
+
+
+def fenced_run(session: Session, fence: Fence) -> Run:
+    """The run, locked, if this attempt still holds it."""
+    run = session.scalar(
+        select(Run)
+        .where(Run.id == fence.run_id, Run.attempt == fence.attempt, Run.state.in_(LEASED_RUN))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if run is None:
+        raise LeaseLost
+    return run
+
+
+def lock_items(session: Session, ids: Iterable[UUID]) -> Sequence[ErasureItem]:
+    return session.scalars(
+        select(ErasureItem)
+        .where(ErasureItem.id.in_(list(ids)))
+        .order_by(ErasureItem.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def lock_requests(session: Session, ids: Iterable[UUID]) -> Sequence[ErasureRequest]:
+    return session.scalars(
+        select(ErasureRequest)
+        .where(ErasureRequest.id.in_(list(ids)))
+        .order_by(ErasureRequest.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def _check(what: str, legal: frozenset[StrEnum], present: StrEnum, to: StrEnum) -> None:
+    if to not in legal:
+        names = ", ".join(sorted(legal)) or "nothing: it has ended"
+        raise IllegalMove(f"The {what} is {present}; from there it can become {names}, not {to}.")
+
+
+def _log_item(
+    session: Session,
+    item: ErasureItem,
+    came_from: ItemState | None,
+    cause: Cause,
+    controller: UUID,
+) -> None:
+    log.append(
+        session,
+        kinds.ItemMoved(
+            controller=controller_id(controller),
+            request=request_id(item.request_id),
+            item=item_id(item.id),
+            model=model_id(item.model_id),
+            run=run_id(item.run_id) if item.run_id else None,
+            from_state=came_from,
+            to_state=item.state,
+            event=cause.event,
+            actor=cause.actor,
+            error_class=item.error_class if item.state is ItemState.FAILED else None,
+        ),
+        now=cause.now,
+    )
+
+
+def _guarded(
+    session: Session, table: type[Any], row: ErasureRequest | ErasureItem, **values: Any
+) -> None:
+    result = session.execute(
+        update(table)
+        .where(table.id == row.id, table.state == row.state)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    if _rows(result) != 1:
+        raise ChangedMeanwhile("Another call or a worker moved it first.")
+    session.refresh(row)
+
+
+def _rows(result: Any) -> int:
+    assert isinstance(result, CursorResult)
+    return result.rowcount

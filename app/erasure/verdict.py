@@ -1,0 +1,155 @@
+"""From a verification report and a policy to a verdict, and whether to publish. Pure.
+
+The verdict says what the tests showed. Publishing is another question: its alternative is to go on
+serving the model that still knows the samples.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from app.erasure.verdict_clauses import ATTACKS, Case
+from app.registry.verification_policy import VerificationPolicy
+
+__all__ = ["Verdict", "VerdictName", "VerificationPolicy", "judge"]
+
+PAIRED_Z = 1.96
+REQUIRED_SHRINKAGE = 0.5
+
+
+class VerdictName(StrEnum):
+    WITHIN_MARGIN = "within_margin"
+    REDUCED = "reduced"
+    NOT_SHOWN = "not_shown"
+    DISTINGUISHABLE = "distinguishable"
+    OVER_UNLEARNED = "over_unlearned"
+    INSUFFICIENT_DATA = "insufficient_data"
+    NO_VALID_REFERENCE = "no_valid_reference"
+
+
+Outcome = Literal["unlearned", "unlearned_not_testable"]
+_TESTED = {VerdictName.WITHIN_MARGIN, VerdictName.REDUCED, VerdictName.NOT_SHOWN}
+_UNTESTED = {VerdictName.INSUFFICIENT_DATA, VerdictName.NO_VALID_REFERENCE}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    name: VerdictName
+    sentence: str  # for the first page of a certificate
+    reasons: list[str]  # every clause that decided, with figure and threshold
+    tells_apart: list[str]  # keys of ATTACKS that still tell the samples from unseen ones
+    utility_held: bool
+    publish: bool
+    outcome: Outcome | None  # None if nothing is published
+
+
+def judge(
+    report: Mapping[str, Any], policy: VerificationPolicy, *, rung: int = 0, exact: bool = False
+) -> Verdict:
+    """The ordered rule. `report` is `Report.to_dict()`.
+
+    rung   how many retries came before: every level is halved for each
+    exact  retrained without the samples: published whatever the tests say, since the proof is that
+           no such sample was loaded
+    """
+    if rung < 0:
+        raise ValueError("rung must not be negative")
+    case = Case(report, policy, rung)
+    tells_apart = case.tells_apart()
+    name, sentence, reasons = _decide(case, tells_apart)
+    utility_held, about_utility = case.utility()
+    publish, about_publishing = _publishes(case, name, utility_held, exact)
+    outcome: Outcome | None = None
+    if publish:
+        outcome = "unlearned_not_testable" if name in _UNTESTED and not exact else "unlearned"
+    reasons = [*reasons, about_utility, *about_publishing]
+    return Verdict(name, sentence, reasons, tells_apart, utility_held, publish, outcome)
+
+
+def _decide(case: Case, tells_apart: list[str]) -> tuple[VerdictName, str, list[str]]:
+    no_reference = case.no_valid_reference()
+    if no_reference:
+        return VerdictName.NO_VALID_REFERENCE, *no_reference
+    outside = case.outside_the_margin()
+    if not outside:
+        sentence = (
+            f"No attack tried told these {_counted(case.n_f)} from unseen ones by more than "
+            f"the margin of {case.policy.delta_auc:.2f}."
+        )
+        return VerdictName.WITHIN_MARGIN, sentence, case.inside_the_margin()
+    deviating = case.significant_deviation()
+    if deviating:
+        return _direction(case, tells_apart, deviating)
+    plan = float(case.report["sizes"]["delta_plan"])
+    if plan > case.policy.delta_auc:
+        shown = "Nothing is shown either way."
+        if tells_apart:
+            shown = f"{_capital(_still(tells_apart))} the samples from unseen ones."
+        sentence = f"{_counted(case.n_f)} can exclude only deviations above {plan:.2f}. {shown}"
+        reason = f"provable margin {plan:.3f} above the margin {case.policy.delta_auc:.3f}"
+        return VerdictName.INSUFFICIENT_DATA, sentence, [reason, *outside]
+    return VerdictName.NOT_SHOWN, f"Enough samples, but {outside[0]}.", outside
+
+
+def _publishes(
+    case: Case, name: VerdictName, utility_held: bool, exact: bool
+) -> tuple[bool, list[str]]:
+    if exact:
+        return True, ["retrained without the samples: published on that proof"]
+    if name in _TESTED:
+        return utility_held, []
+    if name in _UNTESTED:
+        grew, reason = case.signal_grew()
+        return utility_held and not grew, [reason]
+    return False, []
+
+
+def _direction(
+    case: Case, tells_apart: list[str], deviating: list[str]
+) -> tuple[VerdictName, str, list[str]]:
+    score = case.leading_score()
+    was, now = case.auc(score, "before"), case.auc(score)
+    towards = -1.0 if was >= 0.5 else 1.0
+    z = towards * float(case.report["scores"][score]["change"]["z"])
+    halved = case.deviation(score) <= REQUIRED_SHRINKAGE * case.deviation(score, "before")
+    fell = z > PAIRED_Z and halved
+    reasons = [
+        *deviating,
+        f"{ATTACKS[score]}: AUC {was:.3f} before, {now:.3f} after; "
+        f"paired z {z:.2f}, needed {PAIRED_Z}; distance from .5 halved: "
+        f"{'yes' if halved else 'no'}",
+    ]
+    still = _still(tells_apart)
+    if fell:
+        sentence = (
+            f"The signal of {ATTACKS[score]} fell from AUC {was:.2f} to {now:.2f}. "
+            f"{_capital(still)} the samples from unseen ones."
+        )
+        return VerdictName.REDUCED, sentence, reasons
+    if now < 0.5:
+        sentence = (
+            f"These samples now stand out as less familiar than unseen ones: "
+            f"AUC {was:.2f} before, {now:.2f} after, .50 is the target."
+        )
+        return VerdictName.OVER_UNLEARNED, sentence, reasons
+    sentence = (
+        f"{_capital(still)} the samples from unseen ones: AUC {was:.2f} before, {now:.2f} after."
+    )
+    return VerdictName.DISTINGUISHABLE, sentence, reasons
+
+
+def _still(names: list[str]) -> str:
+    """ "the loss attack and the band attack still tell" """
+    words = [ATTACKS[name] for name in names]
+    if len(words) == 1:
+        return f"{words[0]} still tells"
+    return f"{', '.join(words[:-1])} and {words[-1]} still tell"
+
+
+def _counted(samples: int) -> str:
+    return "1 sample" if samples == 1 else f"{samples} samples"
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]

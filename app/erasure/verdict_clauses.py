@@ -1,0 +1,195 @@
+"""The clauses of the verdict rule, each a question to one verification report. Pure."""
+
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import Any
+
+from app.registry.verification_policy import VerificationPolicy
+
+SCORES = ("phi", "margin", "neg_entropy")
+# Three AUCs and Kuiper's statistic share the level alpha.
+CORRECTED_TESTS = 4
+ATTACKS = {
+    "phi": "the loss attack",
+    "margin": "the margin attack",
+    "neg_entropy": "the entropy attack",
+    "kuiper": "the distribution test",
+    "band": "the band attack",
+    "learned_attack": "the learned attack",
+    "stability_attack": "the stability attack",
+}
+
+
+class Case:
+    """One report under one policy at one rung: each method answers one clause of the rule."""
+
+    def __init__(self, report: Mapping[str, Any], policy: VerificationPolicy, rung: int) -> None:
+        self.report = report
+        self.policy = policy
+        self.rung = rung
+        self.level = policy.alpha / 2**rung
+        self.corrected = self.level / CORRECTED_TESTS
+        self.n_f = int(report["sizes"]["n_f"])
+
+    def auc(self, score: str, when: str = "after") -> float:
+        return float(self.report["scores"][score][when]["auc"])
+
+    def deviation(self, score: str, when: str = "after") -> float:
+        return abs(self.auc(score, when) - 0.5)
+
+    def interval(self, score: str) -> tuple[float, float]:
+        by_rung = self.report["scores"][score]["after"]["interval_by_rung"]
+        low, high = by_rung[min(self.rung, len(by_rung) - 1)]
+        return float(low), float(high)
+
+    def band(self) -> tuple[float, float] | None:
+        """Advantage and its upper bound at this rung's level."""
+        figures = self.report["band"]
+        if figures is None:
+            return None
+        advantage = float(figures["after"]["advantage"])
+        z = NormalDist().inv_cdf(1 - self.policy.band_alpha / 2**self.rung)
+        return advantage, advantage + z * float(figures["after"]["se"])
+
+    def p_values(self) -> dict[str, float]:
+        """Of the tests that share the corrected level."""
+        found = {score: self.report["scores"][score]["after"]["p_two_sided"] for score in SCORES}
+        return {**found, "kuiper": self.report["kuiper"]["after"]["p_value"]}
+
+    def unread(self) -> dict[str, float]:
+        """p-values of the attacks that steer nothing, where they could be run."""
+        found = {}
+        for name in ("learned_attack", "stability_attack"):
+            figures = self.report[name]
+            if figures is not None and figures["after"]["p_value"] is not None:
+                found[name] = float(figures["after"]["p_value"])
+        return found
+
+    def tells_apart(self) -> list[str]:
+        if self.report["scores"] is None:
+            return []
+        names = [name for name, p in self.p_values().items() if p <= self.corrected]
+        band = self.report["band"]
+        if band is not None and band["after"]["p_value"] <= self.level:
+            names.append("band")
+        return [*names, *(name for name, p in self.unread().items() if p <= self.level)]
+
+    def no_valid_reference(self) -> tuple[str, list[str]] | None:
+        excluded = int(self.report["sizes"]["excluded"])
+        share = excluded / (self.n_f + excluded)
+        compared = "only before and after are compared."
+        if share > self.policy.max_excluded_share or self.report["scores"] is None:
+            sentence = (
+                f"{excluded} of these {self.n_f + excluded} samples are of classes without unseen "
+                f"samples; {compared}"
+            )
+            reason = (
+                f"share without unseen samples {share:.3f}, "
+                f"allowed {self.policy.max_excluded_share:.3f}"
+            )
+            return sentence, [reason]
+        check = self.report["reference"]
+        if check is None or check["auc"] is None or self.report["person_null"] is not None:
+            return None
+        auc, p = float(check["auc"]), float(check["p_value"])
+        if auc < self.policy.reference_auc or p > self.policy.reference_p:
+            return None
+        sentence = f"These samples differ from the unseen set by their inputs; {compared}"
+        reason = (
+            f"inputs alone tell the samples apart: AUC {auc:.3f}, limit "
+            f"{self.policy.reference_auc:.3f}; p {p:.4f}, limit {self.policy.reference_p:.4f}"
+        )
+        return sentence, [reason]
+
+    def outside_the_margin(self) -> list[str]:
+        """What stands against "within the margin", in words; empty if nothing does."""
+        found = []
+        percent = 100 * (1 - 0.1 / 2 ** min(self.rung, 4))
+        for score in SCORES:
+            low, high = self.interval(score)
+            if max(0.5 - low, high - 0.5) > self.policy.delta_auc:
+                found.append(
+                    f"the {percent:g} % interval [{low:.3f}, {high:.3f}] of "
+                    f"{ATTACKS[score]}'s AUC crosses the margin {self.policy.delta_auc:.2f}"
+                )
+        band = self.band()
+        if band is None or self.n_f < self.policy.min_band_n:
+            found.append(f"the band attack needs {self.policy.min_band_n} samples, not {self.n_f}")
+        elif band[1] > self.policy.delta_band:
+            found.append(
+                f"the upper bound {band[1]:.3f} of the band advantage is above "
+                f"{self.policy.delta_band:.2f}"
+            )
+        for name, p in self.unread().items():
+            if p <= self.level:
+                found.append(
+                    f"{ATTACKS[name]} still tells the samples from unseen ones "
+                    f"(p {p:.4f}, level {self.level:.4f})"
+                )
+        return found
+
+    def inside_the_margin(self) -> list[str]:
+        band = self.band()
+        bounds = [
+            f"{ATTACKS[score]}: AUC interval [{low:.3f}, {high:.3f}], "
+            f"margin {self.policy.delta_auc:.2f}"
+            for score in SCORES
+            for low, high in [self.interval(score)]
+        ]
+        if band is not None:
+            bounds.append(
+                f"band advantage at most {band[1]:.3f}, margin {self.policy.delta_band:.2f}"
+            )
+        return bounds
+
+    def significant_deviation(self) -> list[str]:
+        """Some corrected test is significant and some figure lies outside its margin."""
+        p_values = self.p_values()
+        significant = [name for name, p in p_values.items() if p <= self.corrected]
+        band = self.band()
+        far = [score for score in SCORES if self.deviation(score) > self.policy.delta_auc]
+        beyond = [
+            f"{ATTACKS[score]}: AUC {self.auc(score):.3f}, more than "
+            f"{self.policy.delta_auc:.2f} from .5"
+            for score in far
+        ]
+        if band is not None and band[0] > self.policy.delta_band:
+            beyond.append(f"band advantage {band[0]:.3f} above {self.policy.delta_band:.2f}")
+        if not significant or not beyond:
+            return []
+        return [
+            *(
+                f"{ATTACKS[n]}: p {p_values[n]:.2g}, level {self.corrected:.2g}"
+                for n in significant
+            ),
+            *beyond,
+        ]
+
+    def leading_score(self) -> str:
+        """The score whose AUC decides: the worst significant one outside the margin, else phi."""
+        p_values = self.p_values()
+        outside = [
+            score
+            for score in SCORES
+            if p_values[score] <= self.corrected and self.deviation(score) > self.policy.delta_auc
+        ]
+        return max(outside, key=self.deviation, default="phi")
+
+    def utility(self) -> tuple[bool, str]:
+        figures = self.report["utility"]
+        if figures is None:
+            return False, "accuracy on unseen data could not be compared"
+        fall, limit = float(figures["fall"]), self.policy.max_accuracy_fall
+        words = (
+            f"accuracy on unseen data fell by {100 * fall:.2f} points "
+            f"[{100 * figures['low']:.2f}, {100 * figures['high']:.2f}], "
+            f"allowed {100 * limit:.2f}"
+        )
+        # Falls are multiples of 1/n: rounding must not decide at the limit itself.
+        return fall <= limit + 1e-9, words
+
+    def signal_grew(self) -> tuple[bool, str]:
+        if self.report["scores"] is None:
+            return True, "no attack could be run, so a growth of the signal cannot be excluded"
+        was, now = self.deviation("phi", "before"), self.deviation("phi")
+        return now > was + 1e-9, f"distance of the AUC from .5: {was:.3f} before, {now:.3f} after"

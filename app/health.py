@@ -1,0 +1,92 @@
+"""`/livez`: the process runs. `/readyz`: whether it can do its work, and what lacks."""
+
+import os
+from datetime import datetime, timedelta
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import migrate
+from app.erasure.tables import Worker
+from app.http.sessions import CurrentRuntime, Now
+from app.runtime import Runtime
+
+router = APIRouter(tags=["health"])
+
+# A worker that has not been heard of for so long is taken for gone.
+WORKER_SILENCE = timedelta(minutes=2)
+
+
+class Live(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Check(BaseModel):
+    name: str
+    ok: bool
+    detail: str
+
+
+class Ready(BaseModel):
+    status: Literal["ok", "degraded", "unavailable"]
+    checks: list[Check]
+
+
+@router.get("/livez")
+def livez() -> Live:
+    """Touches neither database nor files: a restart would not cure those."""
+    return Live()
+
+
+@router.get("/readyz", responses={503: {"model": Ready}})
+def readyz(runtime: CurrentRuntime, now: Now, response: Response) -> Ready:
+    """503 if requests cannot be accepted; `degraded` if they are accepted but nobody works."""
+    needed = [_database(runtime), _schema(runtime), _storage(runtime)]
+    workers = _workers(runtime, now)
+    status: Literal["ok", "degraded", "unavailable"] = "ok" if workers.ok else "degraded"
+    if not all(check.ok for check in needed):
+        status = "unavailable"
+        response.status_code = 503
+    return Ready(status=status, checks=[*needed, workers])
+
+
+def _database(runtime: Runtime) -> Check:
+    try:
+        with runtime.database.read() as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return Check(name="database", ok=False, detail="The database does not answer.")
+    return Check(name="database", ok=True, detail="answers")
+
+
+def _schema(runtime: Runtime) -> Check:
+    try:
+        current = migrate.is_current(runtime.database)
+    except SQLAlchemyError:
+        current = False
+    detail = "is current" if current else "Run `lotus migrate`."
+    return Check(name="schema", ok=current, detail=detail)
+
+
+def _storage(runtime: Runtime) -> Check:
+    ok = os.access(runtime.settings.artifact_dir, os.W_OK)
+    return Check(
+        name="artifacts", ok=ok, detail="writable" if ok else "The folder cannot be written."
+    )
+
+
+def _workers(runtime: Runtime, now: datetime) -> Check:
+    try:
+        with runtime.database.read() as session:
+            last = session.scalar(
+                select(Worker.heartbeat_at).order_by(Worker.heartbeat_at.desc()).limit(1)
+            )
+    except SQLAlchemyError:
+        last = None
+    ok = last is not None and now - last < WORKER_SILENCE
+    return Check(
+        name="workers", ok=ok, detail="heard of" if ok else "No worker was heard of lately."
+    )

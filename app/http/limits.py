@@ -1,0 +1,130 @@
+"""How much a caller may send: the size of a body, and how deeply its JSON may nest.
+
+An upload is counted while it streams to its endpoint. Every other body is small: it is read here,
+whole, before anything is parsed.
+"""
+
+import re
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.http.problems import MEDIA_TYPE, BodyTooLarge, MalformedJson, Problem
+
+UPLOADS = "/api/v1/artifacts/"
+# Python's parser and encoder recurse; no schema of ours comes near this depth.
+DEEPEST_JSON = 32
+
+# Ends at the body's end too, and never gives back what it took: from each quote it reads once.
+_JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+class BodyLimits:
+    """ASGI middleware. Answers 413 at once where Content-Length says too much."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int) -> None:
+        self.app = app
+        self.max_body_bytes = max_body_bytes
+        self.max_upload_bytes = max_upload_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            if scope["path"].startswith(UPLOADS):
+                _check_declared(scope, self.max_upload_bytes)
+                inner = _counted(receive, self.max_upload_bytes)
+            else:
+                _check_declared(scope, self.max_body_bytes)
+                inner = await _checked_body(receive, self.max_body_bytes)
+        except Problem as problem:
+            await _refuse(problem, scope, receive, send)
+            return
+        await self.app(scope, inner, send)
+
+
+def _check_declared(scope: Scope, limit: int) -> None:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            if not value.isdigit():
+                raise MalformedLength("Content-Length must be a number of bytes.")
+            # Compared by length first: Python refuses to parse a number of thousands of digits.
+            digits = value.lstrip(b"0")
+            if len(digits) > len(str(limit)) or int(digits or b"0") > limit:
+                raise _too_large(limit)
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """Raises BodyTooLarge into the endpoint that reads beyond the limit."""
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise _too_large(limit)
+        return message
+
+    return counted
+
+
+async def _checked_body(receive: Receive, limit: int) -> Receive:
+    """Reads the whole body, checks it, and gives a `receive` that replays it."""
+    chunks: list[bytes] = []
+    counted = _counted(receive, limit)
+    while True:
+        message = await counted()
+        if message["type"] != "http.request":
+            return _replay([message], receive)
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            break
+    body = b"".join(chunks)
+    if _json_depth(body) > DEEPEST_JSON:
+        raise MalformedJson(f"The JSON nests deeper than {DEEPEST_JSON} levels.")
+    return _replay([{"type": "http.request", "body": body, "more_body": False}], receive)
+
+
+def _replay(messages: list[Message], receive: Receive) -> Receive:
+    async def replayed() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return replayed
+
+
+def _json_depth(body: bytes) -> int:
+    """Deepest nesting of brackets outside strings; of no meaning for what is not JSON."""
+    deepest = depth = 0
+    if body.count(b"[") + body.count(b"{") <= DEEPEST_JSON:
+        return deepest
+    for bracket in _BRACKET.findall(_JSON_STRING.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+class MalformedLength(Problem):
+    status = 400
+    code = "malformed-length"
+    title = "The Content-Length header cannot be read"
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    # What is left of the body stays unread, so the connection cannot be used again.
+    return BodyTooLarge(
+        f"The body may have at most {limit} bytes.", headers={"Connection": "close"}
+    )
+
+
+async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    answer = JSONResponse(
+        problem.document(),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **problem.headers},
+    )
+    await answer(scope, receive, send)

@@ -1,0 +1,190 @@
+"""Errors as `application/problem+json` (RFC 9457). No answer ever repeats what the caller sent."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+TYPE_PREFIX = "urn:lotus-unlearning:problem:"
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldError(BaseModel):
+    """`field` is the path of a field or a row, as in `subjects.0.type` or `row 17`."""
+
+    field: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
+
+
+class Problem(Exception):
+    """A refusal that the caller can act on. Subclasses stand beside the code that raises them.
+
+    `code` is the stable last part of the problem's type. `detail` must be written by us: never
+    format a caller's value into it.
+    """
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+    def document(self) -> dict[str, Any]:
+        return ProblemDocument(
+            type=TYPE_PREFIX + self.code,
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            errors=self.errors or None,
+        ).model_dump(exclude_none=True)
+
+
+class NotFound(Problem):
+    status = 404
+    code = "not-found"
+    title = "Not found"
+
+
+class Conflict(Problem):
+    status = 409
+    code = "conflict"
+    title = "Conflict with the present state"
+
+
+class InvalidInput(Problem):
+    status = 422
+    code = "invalid-input"
+    title = "The request does not fit the schema"
+
+
+class MalformedJson(Problem):
+    status = 400
+    code = "malformed-json"
+    title = "The body is not valid JSON"
+
+
+class BodyTooLarge(Problem):
+    status = 413
+    code = "body-too-large"
+    title = "The body is too large"
+
+
+class Unavailable(Problem):
+    status = 503
+    code = "unavailable"
+    title = "The service cannot answer at present"
+
+
+# What a validation message may say: our words and the schema's own limits, never the input.
+_LIMITS = ("min_length", "max_length", "ge", "gt", "le", "lt", "expected", "actual_length", "form")
+_MESSAGES = {
+    "missing": "is required",
+    "extra_forbidden": "unknown field",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "string_pattern_mismatch": "does not have the required form",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "enum": "must be one of {expected}",
+    "literal_error": "must be one of {expected}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "timezone_aware": "must be a time with a zone, as in 2026-01-31T12:00:00Z",
+    "id_form": "must be an id of the form {form}",
+    "json_invalid": "is not valid JSON",
+}
+
+
+def field_errors(errors: Sequence[Any]) -> list[FieldError]:
+    """Pydantic's errors in our words; names that the caller made up are left out of the path."""
+    shown = []
+    for error in errors:
+        kind = str(error["type"])
+        where = list(error["loc"])
+        if kind == "extra_forbidden":
+            where = where[:-1]
+        context = {k: v for k, v in (error.get("ctx") or {}).items() if k in _LIMITS}
+        template = _MESSAGES.get(kind, "is not valid")
+        try:
+            message = template.format(**context)
+        except KeyError:
+            message = "is not valid"
+        shown.append(FieldError(field=".".join(str(part) for part in where), message=message))
+    return shown
+
+
+def _answer(problem: Problem) -> JSONResponse:
+    return JSONResponse(
+        problem.document(),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **problem.headers},
+    )
+
+
+_TITLES = {401: "Not authenticated", 404: "Not found", 405: "Method not allowed"}
+
+
+def install(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    def known(request: Request, problem: Problem) -> JSONResponse:
+        return _answer(problem)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        if any(part["type"] == "json_invalid" for part in error.errors()):
+            return _answer(MalformedJson("The body could not be parsed as JSON."))
+        return _answer(
+            InvalidInput(
+                "One or more fields are missing or not valid.", errors=field_errors(error.errors())
+            )
+        )
+
+    @app.exception_handler(HTTPException)
+    def framework(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == MalformedJson.status:
+            # What FastAPI raises for a body that it cannot decode or parse.
+            return _answer(MalformedJson("The body could not be parsed as JSON."))
+        title = _TITLES.get(error.status_code, "The request was refused")
+        document = ProblemDocument(
+            type=TYPE_PREFIX + title.lower().replace(" ", "-"),
+            title=title,
+            status=error.status_code,
+            detail=title + ".",
+        )
+        return JSONResponse(
+            document.model_dump(exclude_none=True),
+            status_code=error.status_code,
+            media_type=MEDIA_TYPE,
+            headers={"Cache-Control": "no-store", **(error.headers or {})},
+        )

@@ -1,0 +1,41 @@
+"""What an endpoint may ask for: a session, the time, the runtime.
+
+`scope="function"` ends a dependency before the answer is sent, so a commit that fails can still
+turn a 2xx into an error.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session
+
+from app.runtime import Runtime
+
+
+def current_runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+CurrentRuntime = Annotated[Runtime, Depends(current_runtime)]
+
+
+def _read(runtime: CurrentRuntime) -> Iterator[Session]:
+    with runtime.database.read() as session:
+        yield session
+
+
+def _write(runtime: CurrentRuntime) -> Iterator[Session]:
+    with runtime.database.write() as session:
+        yield session
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+ReadSession = Annotated[Session, Depends(_read, scope="function")]
+WriteSession = Annotated[Session, Depends(_write, scope="function")]
+Now = Annotated[datetime, Depends(utc_now)]

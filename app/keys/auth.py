@@ -1,0 +1,76 @@
+"""Who calls: `Depends(require(Scope.X))` gives the caller or answers 401 or 403."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.http.problems import Problem
+from app.http.sessions import CurrentRuntime, Now
+from app.ids import api_key_id
+from app.keys import service
+from app.keys.scopes import Scope
+
+
+@dataclass(frozen=True)
+class Caller:
+    controller_id: UUID
+    key_id: UUID
+    scopes: frozenset[Scope]
+
+    @property
+    def actor(self) -> str:
+        """How the audit log names the caller."""
+        return api_key_id(self.key_id)
+
+
+class NotAuthenticated(Problem):
+    status = 401
+    code = "not-authenticated"
+    title = "No valid API key"
+
+
+class MissingScope(Problem):
+    status = 403
+    code = "missing-scope"
+    title = "The key lacks a scope"
+
+
+_bearer = HTTPBearer(auto_error=False, description="An API key: `lot_…`")
+
+
+def authenticate(
+    runtime: CurrentRuntime,
+    now: Now,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Caller:
+    """Reads in a session of its own that ends here: an endpoint never waits with two sessions."""
+    refusal = NotAuthenticated(
+        "Send `Authorization: Bearer lot_…` with a key that is neither expired nor revoked.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+    if credentials is None:
+        raise refusal
+    with runtime.database.read() as session:
+        key = service.find_key(session, runtime.keyring, credentials.credentials, now=now)
+    if key is None:
+        raise refusal
+    if key.last_used_at is None or now - key.last_used_at >= service.LAST_USE_STEP:
+        with runtime.database.write() as session:
+            service.note_use(session, key.id, now=now)
+    return Caller(key.controller_id, key.id, frozenset(Scope(scope) for scope in key.scopes))
+
+
+def require(*scopes: Scope) -> Callable[..., Caller]:
+    """A dependency that gives the caller if its key holds every one of `scopes`."""
+
+    def checked(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+        missing = [scope for scope in scopes if scope not in caller.scopes]
+        if missing:
+            raise MissingScope(f"This call needs the scope {', '.join(missing)}.")
+        return caller
+
+    return checked

@@ -1,0 +1,92 @@
+"""Structured logs: one JSON object a line, with the id of the HTTP request it belongs to.
+
+A log line carries ids, codes and numbers. It never carries a path parameter, a body or a query.
+"""
+
+import contextvars
+import json
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
+_OWN_FIELDS = "lotus_fields"
+HEADER = b"x-request-id"
+
+log = logging.getLogger("lotus.http")
+
+
+class JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if (request := _request_id.get()) is not None:
+            line["request_id"] = request
+        line |= getattr(record, _OWN_FIELDS, {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=True, default=str)
+
+
+def fields(**values: Any) -> dict[str, dict[str, Any]]:
+    """`log.info("claimed", extra=fields(run=...))`"""
+    return {_OWN_FIELDS: values}
+
+
+def configure(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # One line a request is written below, without the path's ids; uvicorn's would repeat it.
+    logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+class RequestLog:
+    """Gives every HTTP request an id, returns it in `X-Request-Id`, and logs one line at its end.
+
+    An id that the caller sends is not taken over: it would be input in a log.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = uuid4().hex
+        token = _request_id.set(request_id)
+        started, status = time.monotonic(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (HEADER, request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            route = scope.get("route")
+            log.info(
+                "request",
+                extra=fields(
+                    method=scope["method"],
+                    route=getattr(route, "path", None),
+                    status=status,
+                    seconds=round(time.monotonic() - started, 4),
+                ),
+            )
+            _request_id.reset(token)

@@ -1,0 +1,283 @@
+"""A worker's side of a registration: take it, keep it, end it. Each in a short transaction.
+
+Whoever takes a registration holds it for a lease. A worker that died lets the lease run out; the
+next one takes the registration again, with a higher attempt, and the dead one's writes then find no
+row. What has taken its last attempt with it ends as invalid.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, CursorResult, select, update
+from sqlalchemy.orm import Session
+
+from app.audit import kinds, log
+from app.http.problems import Problem
+from app.registry.tables import (
+    Dataset,
+    Model,
+    ModelVersion,
+    RegistrationState,
+    VersionState,
+)
+
+LAST_ATTEMPT = 3
+
+
+class RegistrationCrashed(Problem):
+    status = 422
+    code = "registration-crashed"
+    title = "The check ended without a result, repeatedly"
+
+
+class LostRegistration(Exception):
+    """The lease ran out and another worker holds the registration, or has ended it."""
+
+
+@dataclass(frozen=True)
+class DatasetCheck:
+    dataset: Dataset
+    attempt: int
+
+
+@dataclass(frozen=True)
+class VersionCheck:
+    version: ModelVersion
+    model: Model
+    dataset: Dataset
+    attempt: int
+
+
+@dataclass(frozen=True)
+class DatasetContent:
+    """What reading the manifest showed."""
+
+    input_shape: Sequence[int]
+    pseudonym_key_id: str
+    split_counts: Mapping[str, int]
+    suppressed_rows: int
+
+
+def take_dataset(session: Session, *, now: datetime, lease: timedelta) -> DatasetCheck | None:
+    """The oldest dataset that waits for a check, or None."""
+    while True:
+        dataset = session.scalar(
+            select(Dataset)
+            .where(*_free(Dataset, RegistrationState.CHECKING, now))
+            .order_by(Dataset.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        if dataset is None:
+            return None
+        if dataset.check_attempts < LAST_ATTEMPT:
+            dataset.check_attempts += 1
+            dataset.check_lease_until = now + lease
+            session.flush()
+            return DatasetCheck(dataset, dataset.check_attempts)
+        check = DatasetCheck(dataset, dataset.check_attempts)
+        end_dataset_invalid(session, check, _crashed(), now=now)
+
+
+def take_version(session: Session, *, now: datetime, lease: timedelta) -> VersionCheck | None:
+    """The oldest version that waits for a check, or None."""
+    while True:
+        version = session.scalar(
+            select(ModelVersion)
+            .where(*_free(ModelVersion, VersionState.CHECKING, now))
+            .order_by(ModelVersion.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        if version is None:
+            return None
+        model = session.get_one(Model, version.model_id)
+        dataset = session.get_one(Dataset, model.dataset_id)
+        if version.check_attempts < LAST_ATTEMPT:
+            version.check_attempts += 1
+            version.check_lease_until = now + lease
+            session.flush()
+            return VersionCheck(version, model, dataset, version.check_attempts)
+        check = VersionCheck(version, model, dataset, version.check_attempts)
+        end_version_invalid(session, check, _crashed(), now=now)
+
+
+def anything_waits(session: Session, *, now: datetime) -> bool:
+    """Whether a registration could be taken; takes nothing."""
+    return any(
+        session.scalar(select(table.id).where(*_free(table, checking, now)).limit(1)) is not None
+        for table, checking in (
+            (Dataset, RegistrationState.CHECKING),
+            (ModelVersion, VersionState.CHECKING),
+        )
+    )
+
+
+def keep(session: Session, check: DatasetCheck | VersionCheck, *, until: datetime) -> None:
+    """Extends the lease of a check that takes long."""
+    _write(session, check, check_lease_until=until)
+
+
+def is_checking(session: Session, dataset: UUID) -> bool:
+    found = session.get(Dataset, dataset)
+    return found is not None and found.state is RegistrationState.CHECKING
+
+
+def end_dataset_ready(
+    session: Session, check: DatasetCheck, content: DatasetContent, *, now: datetime
+) -> None:
+    _write(
+        session,
+        check,
+        state=RegistrationState.READY,
+        input_shape=list(content.input_shape),
+        pseudonym_key_id=content.pseudonym_key_id,
+        split_counts=dict(content.split_counts),
+        suppressed_rows=content.suppressed_rows,
+        ready_at=now,
+        check_lease_until=None,
+    )
+    log.append(
+        session,
+        kinds.DatasetReady(
+            controller=check.dataset.controller_id,
+            dataset=check.dataset.id,
+            row_count=sum(content.split_counts.values()),
+            suppressed_rows=content.suppressed_rows,
+        ),
+        now=now,
+    )
+
+
+def end_dataset_invalid(
+    session: Session, check: DatasetCheck, problem: Problem, *, now: datetime
+) -> None:
+    _write(
+        session,
+        check,
+        state=RegistrationState.INVALID,
+        problem=problem.document(),
+        check_lease_until=None,
+    )
+    log.append(
+        session,
+        kinds.DatasetInvalid(
+            controller=check.dataset.controller_id, dataset=check.dataset.id, problem=problem.code
+        ),
+        now=now,
+    )
+
+
+def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -> ModelVersion:
+    """Makes the version the one that the model serves, unless a later one was faster."""
+    active = session.scalar(
+        select(ModelVersion)
+        .where(ModelVersion.model_id == check.model.id)
+        .where(ModelVersion.state == VersionState.ACTIVE)
+    )
+    outrun = active is not None and _trained_as(session, active) > check.version.number
+    if active is not None and not outrun:
+        active.state = VersionState.SUPERSEDED
+        session.flush()  # at most one version of a model may be active, at every moment
+    _write(
+        session,
+        check,
+        state=VersionState.SUPERSEDED if outrun else VersionState.ACTIVE,
+        published_at=now,
+        check_lease_until=None,
+    )
+    log.append(
+        session,
+        kinds.VersionReady(
+            controller=check.model.controller_id, model=check.model.id, version=check.version.id
+        ),
+        now=now,
+    )
+    return session.get_one(ModelVersion, check.version.id, populate_existing=True)
+
+
+def end_model_ready(session: Session, check: VersionCheck, *, now: datetime) -> Model | None:
+    """The model, if this was the check of its first version; it can be unlearned from now on."""
+    model = session.get_one(Model, check.model.id)
+    if model.state is not RegistrationState.CHECKING:
+        return None
+    model.state, model.ready_at = RegistrationState.READY, now
+    session.flush()
+    log.append(session, kinds.ModelReady(controller=model.controller_id, model=model.id), now=now)
+    return model
+
+
+def end_version_invalid(
+    session: Session, check: VersionCheck, problem: Problem, *, now: datetime
+) -> None:
+    """A model whose first version is invalid is invalid itself."""
+    _write(
+        session,
+        check,
+        state=VersionState.INVALID,
+        problem=problem.document(),
+        check_lease_until=None,
+    )
+    model = session.get_one(Model, check.model.id)
+    log.append(
+        session,
+        kinds.VersionInvalid(
+            controller=model.controller_id,
+            model=model.id,
+            version=check.version.id,
+            problem=problem.code,
+        ),
+        now=now,
+    )
+    if model.state is RegistrationState.CHECKING:
+        model.state, model.problem = RegistrationState.INVALID, problem.document()
+        log.append(
+            session,
+            kinds.ModelInvalid(
+                controller=model.controller_id, model=model.id, problem=problem.code
+            ),
+            now=now,
+        )
+
+
+def _free(
+    table: type[Dataset] | type[ModelVersion], checking: StrEnum, now: datetime
+) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    lease = table.check_lease_until
+    return table.state == checking, lease.is_(None) | (lease <= now)
+
+
+def _write(session: Session, check: DatasetCheck | VersionCheck, **values: Any) -> None:
+    """Writes only while this attempt holds the registration; LostRegistration otherwise."""
+    table: type[Dataset] | type[ModelVersion]
+    identity: UUID
+    if isinstance(check, DatasetCheck):
+        table, identity = Dataset, check.dataset.id
+        checking: object = RegistrationState.CHECKING
+    else:
+        table, identity = ModelVersion, check.version.id
+        checking = VersionState.CHECKING
+    result = session.execute(
+        update(table)
+        .where(table.id == identity, table.state == checking)
+        .where(table.check_attempts == check.attempt)
+        .values(**values)
+    )
+    assert isinstance(result, CursorResult)
+    if result.rowcount != 1:
+        raise LostRegistration()
+
+
+def _trained_as(session: Session, version: ModelVersion) -> int:
+    """Number of the version trained elsewhere from which this one descends."""
+    return session.get_one(ModelVersion, version.lineage_id).number
+
+
+def _crashed() -> Problem:
+    return RegistrationCrashed(
+        f"Reading the content was tried {LAST_ATTEMPT} times. Look at the worker's log."
+    )

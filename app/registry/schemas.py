@@ -1,0 +1,163 @@
+"""The wire form of artifacts, datasets, models and versions."""
+
+from collections.abc import Hashable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from app.http.free_json import free_json
+from app.http.problems import ProblemDocument
+from app.identities import DEFAULT_TYPE, TYPE_PATTERN, IdentityFormat
+from app.ids import DatasetId, ModelId, RunId, VersionId
+from app.registry.policy import Policy, TrainingRecipe
+from app.registry.tables import ArtifactState, RegistrationState, SampleSplit, Task, VersionState
+
+ROW_COLUMNS = ("sample_id", "label", "split", "image", "features")
+
+_Distinct = TypeVar("_Distinct", bound=Sequence[Hashable])
+
+
+def _distinct(values: _Distinct) -> _Distinct:
+    if len(set(values)) != len(values):
+        raise ValueError("must not repeat an entry")
+    return values
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# No control characters: names stand in logs, terminals and pages.
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+FreeJson = Annotated[dict[str, Any], BeforeValidator(free_json)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Input(BaseModel):
+    # Nothing of an input may appear in an error message.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ArtifactView(BaseModel):
+    sha256: str
+    size: int
+    media_type: str
+    state: ArtifactState
+
+
+class SubjectColumn(_Input):
+    """A manifest column that says whom a sample shows, and how it says it."""
+
+    column: Name
+    type: Annotated[str, Field(pattern=TYPE_PATTERN)] = DEFAULT_TYPE
+    format: IdentityFormat = IdentityFormat.RAW
+
+
+def _columns_of_their_own(columns: list[SubjectColumn]) -> list[SubjectColumn]:
+    _distinct([column.column for column in columns])
+    if any(column.column in ROW_COLUMNS for column in columns):
+        raise ValueError("must not name a column that has another meaning")
+    return columns
+
+
+class RegisterDataset(_Input):
+    name: Name
+    task: Task
+    artifact: Annotated[Sha256, Field(description="A Parquet manifest that you have uploaded.")]
+    class_names: Annotated[
+        list[Name], Field(min_length=2, max_length=20_000), AfterValidator(_distinct)
+    ]
+    subject_columns: Annotated[
+        list[SubjectColumn],
+        Field(min_length=1, max_length=16),
+        AfterValidator(_columns_of_their_own),
+    ]
+
+
+class DatasetView(BaseModel):
+    """`input_shape` is (channels, height, width) for images and (features,) for tables."""
+
+    id: DatasetId
+    name: str
+    task: Task
+    state: RegistrationState
+    problem: ProblemDocument | None
+    class_names: list[str]
+    subject_columns: list[SubjectColumn]
+    input_shape: list[int] | None
+    split_counts: dict[SampleSplit, int] | None
+    suppressed_rows: int | None
+    created_at: datetime
+    ready_at: datetime | None
+
+
+class Normalization(_Input):
+    """Per channel or feature: (value - mean) / std, after pixels were scaled to [0, 1]."""
+
+    mean: Annotated[list[Finite], Field(min_length=1, max_length=65_536)]
+    std: Annotated[list[Positive], Field(min_length=1, max_length=65_536)]
+
+    @model_validator(mode="after")
+    def _equally_long(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError("mean and std must have the same length")
+        return self
+
+
+class RegisterModel(_Input):
+    """`architecture` and `config` are checked with the weights: only a worker knows the list."""
+
+    name: Name
+    dataset: DatasetId
+    architecture: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+    config: FreeJson
+    artifact: Annotated[Sha256, Field(description="Weights that you have uploaded: safetensors.")]
+    normalization: Normalization | None = None
+    policy: Policy = Policy()
+    training_recipe: TrainingRecipe | None = None
+
+
+class RegisterVersion(_Input):
+    artifact: Sha256
+
+
+class CurrentVersion(BaseModel):
+    id: VersionId
+    number: int
+    sha256: str
+
+
+class ModelView(BaseModel):
+    id: ModelId
+    name: str
+    task: Task
+    dataset: DatasetId
+    architecture: str
+    config: dict[str, Any]
+    normalization: Normalization | None
+    policy: Policy
+    training_recipe: TrainingRecipe | None
+    state: RegistrationState
+    problem: ProblemDocument | None
+    current_version: CurrentVersion | None
+    created_at: datetime
+    ready_at: datetime | None
+
+
+class VersionView(BaseModel):
+    """`run` is empty for weights that were trained elsewhere."""
+
+    id: VersionId
+    model: ModelId
+    number: int
+    state: VersionState
+    parent: VersionId | None
+    lineage: VersionId
+    run: RunId | None
+    sha256: str
+    problem: ProblemDocument | None
+    created_at: datetime
+    published_at: datetime | None
+
+
+class VersionDetail(VersionView):
+    metrics: dict[str, Any] | None

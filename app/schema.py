@@ -1,0 +1,14 @@
+"""Every table, imported in one place: what migrations compare with and tests create."""
+
+from sqlalchemy import MetaData
+
+import app.audit.tables
+import app.certificates.tables
+import app.erasure.tables
+import app.http.tables
+import app.keys.tables
+import app.registry.tables
+import app.webhooks.tables  # noqa: F401
+from app.db import Base
+
+metadata: MetaData = Base.metadata

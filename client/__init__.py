@@ -1,0 +1,66 @@
+"""Typed client of the erasure service.
+
+with LotusClient("http://127.0.0.1:8080", key) as lotus:
+    request = lotus.submit_erasure([Subject("customer-0042")])
+    for now in lotus.watch(request.id):
+        print(now.state)
+"""
+
+from client.answers import (
+    Artifact,
+    AuditEntry,
+    Certificate,
+    CurrentVersion,
+    Dataset,
+    Erasure,
+    ErasureItem,
+    ErasureSummary,
+    Model,
+    ModelImpact,
+    Run,
+    RunSummary,
+    Version,
+)
+from client.erasures import ErasureCalls, Subject
+from client.problems import (
+    DigestMismatch,
+    FieldFault,
+    LotusError,
+    LotusProblem,
+    LotusUnreachable,
+    RegistrationInvalid,
+    TookTooLong,
+    UnexpectedAnswer,
+)
+from client.registry import RegistryCalls
+
+
+class LotusClient(RegistryCalls, ErasureCalls):
+    """Every call of the service's native API."""
+
+
+__all__ = [
+    "Artifact",
+    "AuditEntry",
+    "Certificate",
+    "CurrentVersion",
+    "Dataset",
+    "DigestMismatch",
+    "Erasure",
+    "ErasureItem",
+    "ErasureSummary",
+    "FieldFault",
+    "LotusClient",
+    "LotusError",
+    "LotusProblem",
+    "LotusUnreachable",
+    "Model",
+    "ModelImpact",
+    "RegistrationInvalid",
+    "Run",
+    "RunSummary",
+    "Subject",
+    "TookTooLong",
+    "UnexpectedAnswer",
+    "Version",
+]

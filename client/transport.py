@@ -1,0 +1,149 @@
+"""One HTTP connection pool, the key, and the translation of errors."""
+
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from client.answers import Answer, Page
+from client.problems import (
+    LotusUnreachable,
+    TookTooLong,
+    UnexpectedAnswer,
+    problem_of,
+    retry_after,
+)
+
+API = "/api/v1"
+GET_ATTEMPTS = 3
+LONGEST_PAUSE_SECONDS = 5.0
+# Answers after which the same GET may well succeed.
+PASSING = frozenset({502, 503, 504})
+
+SomeAnswer = TypeVar("SomeAnswer", bound=Answer)
+Parameters = Mapping[str, str | int | None]
+NO_PARAMETERS: Parameters = {}
+
+
+class Transport:
+    """Only GETs are repeated by themselves: nothing else is safe to send twice unasked."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        timeout: float = 30.0,
+        *,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.timeout = timeout
+        self.http = httpx.Client(
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=timeout,
+            transport=transport,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.http.close()
+
+    def get(
+        self, path: str, kind: type[SomeAnswer], parameters: Parameters = NO_PARAMETERS
+    ) -> SomeAnswer:
+        given = {name: value for name, value in parameters.items() if value is not None}
+        for attempt in range(1, GET_ATTEMPTS + 1):
+            last = attempt == GET_ATTEMPTS
+            try:
+                response = self.http.get(path, params=given)
+            except httpx.TransportError as error:
+                if last:
+                    raise unreachable(self.base_url, error) from error
+                pause(0.2 * 4 ** (attempt - 1))
+                continue
+            if response.status_code not in PASSING or last:
+                break
+            pause(retry_after(response) or 0.2 * 4 ** (attempt - 1))
+        return parse(response, kind)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        kind: type[SomeAnswer],
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> SomeAnswer:
+        """Sends once. Members of `body` that are None are left out."""
+        given = {name: value for name, value in (body or {}).items() if value is not None}
+        try:
+            response = self.http.request(
+                method, path, json=given if body is not None else None, headers=headers
+            )
+        except httpx.TransportError as error:
+            raise unreachable(self.base_url, error) from error
+        return parse(response, kind)
+
+    def pages(
+        self, path: str, kind: type[SomeAnswer], parameters: Parameters = NO_PARAMETERS
+    ) -> Iterator[SomeAnswer]:
+        """Every item of a list, page after page, fetched as they are used."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, Page, {**parameters, "cursor": cursor})
+            for item in page.items:
+                yield checked(kind, item)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+
+def parse(response: httpx.Response, kind: type[SomeAnswer]) -> SomeAnswer:
+    if response.status_code >= 400:
+        raise problem_of(response)
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise UnexpectedAnswer(f"HTTP {response.status_code} without JSON") from error
+    return checked(kind, body)
+
+
+def checked(kind: type[SomeAnswer], body: object) -> SomeAnswer:
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
+        raise UnexpectedAnswer(f"not a {kind.__name__}: {fields}") from error
+
+
+def unreachable(base_url: str, error: httpx.TransportError) -> LotusUnreachable:
+    why = str(error) or type(error).__name__
+    return LotusUnreachable(f"no answer from {base_url}: {why}")
+
+
+def pause(seconds: float) -> None:
+    time.sleep(min(seconds, LONGEST_PAUSE_SECONDS))
+
+
+def polls(interval: float, timeout: float | None, what: str) -> Iterator[None]:
+    """Yields at once and then every `interval` seconds; raises TookTooLong after `timeout`."""
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        yield
+        if end is not None and time.monotonic() >= end:
+            raise TookTooLong(f"{what} took longer than {timeout:.0f} s")
+        time.sleep(interval)

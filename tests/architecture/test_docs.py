@@ -1,0 +1,79 @@
+"""What the guides state about the code is compared with the code."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings
+from app.erasure import states
+from app.keys.scopes import Scope
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of every row of every table, without code marks."""
+    return [
+        [cell.strip().replace("`", "") for cell in line.strip().strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ") and not set(line) <= set("|-: ")
+    ]
+
+
+def test_the_settings_page_names_every_setting_and_no_other() -> None:
+    listed = [row[0] for row in table_rows((DOCS / "settings.md").read_text())[1:]]
+    assert listed == [f"LOTUS_{name.upper()}" for name in Settings.model_fields]
+
+
+def test_the_settings_page_explains_each_setting_in_the_code_s_words() -> None:
+    explained = {row[0]: row[-1] for row in table_rows((DOCS / "settings.md").read_text())[1:]}
+    for name, field in Settings.model_fields.items():
+        described = (field.description or "").replace("`", "")
+        assert explained[f"LOTUS_{name.upper()}"] == described
+
+
+@pytest.mark.parametrize(
+    ("heading", "table"),
+    [("Requests", states.REQUEST), ("Items", states.ITEM), ("Runs", states.RUN)],
+)
+def test_the_states_page_shows_the_moves_of_the_code(
+    heading: str, table: Mapping[str, states.Place]
+) -> None:
+    section = (DOCS / "states.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    shown = {
+        row[0]: (set(filter(None, row[1].split(", "))), row[2]) for row in table_rows(section)[1:]
+    }
+    assert shown == {
+        str(state): (
+            {str(following) for following in place.next} or {"-"},
+            str(place.owner or "-"),
+        )
+        for state, place in table.items()
+    }
+
+
+def test_every_scope_is_explained() -> None:
+    text = (DOCS / "concepts.md").read_text()
+    assert [scope for scope in Scope if f"`{scope}`" not in text] == []
+
+
+def test_contributing_says_why_each_dependency_is_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    names = {re.split(r"[\[><=;~ ]", line)[0] for line in wanted}
+    rows = table_rows((ROOT / "CONTRIBUTING.md").read_text())
+    assert names == {row[0] for row in rows if row[0] in names}
+    listed = {row[0] for row in rows if len(row) == 2} - {"dependency"}
+    assert listed == names
+
+
+@pytest.mark.parametrize("page", sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")]), ids=str)
+def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target

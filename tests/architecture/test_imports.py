@@ -1,0 +1,66 @@
+"""What a program pulls in when it is imported, beyond what import-linter can see."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "workers" / "unlearning"
+# Statistics that some verifications need; the rest of the library works without them.
+ONLY_IN_FUNCTIONS = {"scipy", "sklearn"}
+
+
+def loaded_by(module: str) -> set[str]:
+    """Top-level names in `sys.modules` after a fresh interpreter has imported `module`."""
+    program = f"import {module}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    output = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(output.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["app.main", "app.cli"])
+def test_the_service_starts_without_a_library_for_tensors_or_tables(module: str) -> None:
+    assert not loaded_by(module) & {"torch", "numpy", "pyarrow", "safetensors", "PIL", "workers"}
+
+
+def test_the_command_line_loads_the_web_framework_only_to_serve() -> None:
+    assert "app" in loaded_by("app.cli")
+    assert "starlette" not in loaded_by("client")
+
+
+def test_the_unlearning_library_loads_no_web_database_or_file_format() -> None:
+    loaded = loaded_by("workers.unlearning")
+    assert {"torch", "numpy"} <= loaded
+    assert not loaded & {"app", "fastapi", "sqlalchemy", "pydantic", "pyarrow", "scipy", "sklearn"}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(LIBRARY.rglob("*.py")), ids=lambda path: str(path.relative_to(LIBRARY))
+)
+def test_a_file_of_the_library_imports_only_torch_numpy_and_the_standard_library(
+    path: Path,
+) -> None:
+    allowed = set(sys.stdlib_module_names) | {"torch", "numpy", "workers"}
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        for name in imported(node):
+            top = name.split(".")[0]
+            if top == "workers":
+                assert name.startswith("workers.unlearning"), name
+            elif top in ONLY_IN_FUNCTIONS:
+                assert node not in tree.body, f"{name} must be imported inside a function"
+            else:
+                assert top in allowed, name
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "relative imports hide where a module is"
+        return [node.module or ""]
+    return []

@@ -1,0 +1,146 @@
+"""A certificate's facts, invented for the tests."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from app.certificates import wording
+from app.certificates.commitment import commit
+from app.certificates.statement import (
+    Attempt,
+    Destruction,
+    FirstPage,
+    ModelErasure,
+    NoMatchCase,
+    OwnPart,
+    SearchedDataset,
+    Times,
+    UnlearnedCase,
+    VersionDigest,
+)
+
+SALT = bytes(range(32))
+REFS = [bytes([number]) * 32 for number in range(1, 6)]
+
+
+def uuid(number: int) -> UUID:
+    return UUID(f"0195a000-0000-7000-8000-{number:012x}")
+
+
+CONTROLLER, REQUEST, MODEL, RUN, FIRST_RUN, DATASET = (uuid(n) for n in range(1, 7))
+
+
+def at(day: int, hour: int = 12) -> datetime:
+    return datetime(2026, 3, day, hour, tzinfo=UTC)
+
+
+TIMES = Times(submitted=at(1), received=at(1, 13), due=at(31), completed=at(2))
+
+PAGE = FirstPage(
+    n_f=100,
+    n_u=650,
+    provable_margin=0.091,
+    auc_before=0.659,
+    auc_after=0.512,
+    auc_low=0.46,
+    auc_high=0.56,
+    margin_proved=0.06,
+    band_before=0.44,
+    band_after=0.05,
+    band_upper=0.12,
+    rf_jsd_before=0.03,
+    rf_jsd_after=0.01,
+    same_model_p=0.4,
+    accuracy_before=0.976,
+    accuracy_after=0.972,
+    accuracy_change=-0.004,
+    accuracy_change_low=-0.01,
+    accuracy_change_high=0.002,
+)
+
+
+def attempt(run: UUID = RUN, *, rung: int = 0, **changes: Any) -> Attempt:
+    facts: dict[str, Any] = {
+        "run": run,
+        "follows": None,
+        "rung": rung,
+        "state": "succeeded",
+        "method": "lotus",
+        "mode": "guided",
+        "config": {"alpha": 6.0, "lr": 3e-4, "epochs": 10},
+        "seed": 17,
+        "code_version": "0.1.0",
+        "device": "NVIDIA H200 (cuda:0)",
+        "started": at(1, 14),
+        "finished": at(1, 15),
+        "verdict": "within_margin",
+        "first_page": PAGE,
+    }
+    return Attempt.model_validate(facts | changes)
+
+
+def model(**changes: Any) -> ModelErasure:
+    facts: dict[str, Any] = {
+        "model": MODEL,
+        "name": "digits",
+        "base": VersionDigest(version=uuid(10), number=1, sha256="a" * 64),
+        "published": VersionDigest(version=uuid(11), number=2, sha256="b" * 64),
+        "forget_set": commit(REFS, SALT),
+        "own": OwnPart(commitment=commit(REFS[:2], SALT), held_out_count=1, figures={"n": 2}),
+        "attempts": (
+            attempt(FIRST_RUN, state="rejected", verdict="distinguishable"),
+            attempt(rung=1, follows=FIRST_RUN),
+        ),
+        "verdict": "within_margin",
+        "verdict_sentence": "No attack tried told these 100 samples from unseen ones.",
+        "report": {"sizes": {"n_f": 100}, "reasons": {"person_null": "too few unseen persons"}},
+        "policy": {"delta_auc": 0.1, "delta_band": 0.15},
+        "recipient_count": None,
+    }
+    return ModelErasure.model_validate(facts | changes)
+
+
+def unlearned(*models: ModelErasure, **changes: Any) -> UnlearnedCase:
+    about = models or (model(),)
+    facts: dict[str, Any] = {
+        "controller": CONTROLLER,
+        "request": REQUEST,
+        "times": TIMES,
+        "regulation": "gdpr",
+        "legal_ground": "consent_withdrawn",
+        "reason_code": None,
+        "earlier_request": None,
+        "outcome": "unlearned",
+        "models": about,
+        "destruction": (
+            Destruction(what="superseded_weights", state="planned", at=at(9), sha256="a" * 64),
+        ),
+        "claims": wording.unlearned_claims(about),
+        "limits": wording.unlearned_limits(about),
+    }
+    return UnlearnedCase.model_validate(facts | changes)
+
+
+def no_match(**changes: Any) -> NoMatchCase:
+    searched = (SearchedDataset(dataset=DATASET, sha256="c" * 64, identity_types=("email",)),)
+    facts: dict[str, Any] = {
+        "controller": CONTROLLER,
+        "request": REQUEST,
+        "times": TIMES,
+        "regulation": "gdpr",
+        "legal_ground": None,
+        "reason_code": "no_samples",
+        "earlier_request": None,
+        "outcome": "no_match",
+        "code_version": "0.1.0",
+        "searched": searched,
+        "identity_count": 1,
+        "held_out_count": 0,
+        "searched_at": at(1, 13),
+        "destruction": (),
+        "claims": wording.no_match_claims(
+            searched, identity_count=1, held_out_count=0, previously_unlearned=False
+        ),
+        "limits": wording.no_match_limits(),
+    }
+    return NoMatchCase.model_validate(facts | changes)

@@ -1,0 +1,209 @@
+import json
+import re
+from datetime import timedelta, timezone
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.certificates import wording
+from app.certificates.commitment import commit
+from app.certificates.statement import OwnPart, Statement, statement_of
+from tests.certificates.facts import (
+    PAGE,
+    REFS,
+    SALT,
+    TIMES,
+    at,
+    attempt,
+    model,
+    no_match,
+    unlearned,
+)
+
+
+def payload(case: Any) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(statement_of(case).payload())
+    return document
+
+
+def test_it_is_an_in_toto_statement_about_the_new_weights() -> None:
+    document = payload(unlearned())
+    assert set(document) == {"_type", "subject", "predicateType", "predicate"}
+    assert document["_type"] == "https://in-toto.io/Statement/v1"
+    assert document["predicateType"] == "urn:lotus-unlearning:erasure-certificate:v1"
+    assert document["subject"] == [{"name": "digits", "digest": {"sha256": "b" * 64}}]
+
+
+def test_its_bytes_are_canonical_json() -> None:
+    raw = statement_of(unlearned()).payload()
+    again = json.dumps(json.loads(raw), sort_keys=True, separators=(",", ":")).encode("ascii")
+    assert raw == again
+
+
+def test_the_same_facts_give_the_same_bytes_and_read_back_to_them() -> None:
+    for case in (unlearned(), no_match()):
+        raw = statement_of(case).payload()
+        assert statement_of(type(case).model_validate(case.model_dump())).payload() == raw
+        assert Statement.model_validate_json(raw).payload() == raw
+
+
+def test_times_are_written_in_utc_whatever_zone_they_came_in() -> None:
+    there = at(2).astimezone(timezone(timedelta(hours=-8)))
+    moved = TIMES.model_copy(update={"completed": there})
+    assert payload(unlearned(times=moved))["predicate"]["times"] == {
+        "submitted": "2026-03-01T12:00:00.000000Z",
+        "received": "2026-03-01T13:00:00.000000Z",
+        "due": "2026-03-31T12:00:00.000000Z",
+        "completed": "2026-03-02T12:00:00.000000Z",
+    }
+
+
+def test_every_attempt_stands_in_it_with_its_figures() -> None:
+    [about] = payload(unlearned())["predicate"]["models"]
+    assert [(a["rung"], a["verdict"]) for a in about["attempts"]] == [
+        (0, "distinguishable"),
+        (1, "within_margin"),
+    ]
+    assert about["attempts"][1]["first_page"]["auc_before"] == 0.659
+    assert about["attempts"][1]["config"] == {"alpha": 6.0, "lr": 0.0003, "epochs": 10}
+    assert about["forget_set"]["count"] == 5
+    assert about["own"]["commitment"]["count"] == 2
+
+
+def test_a_no_match_is_about_the_datasets_that_were_searched() -> None:
+    document = payload(no_match())
+    name = "dst_0195a000000070008000000000000006"
+    assert document["subject"] == [{"name": name, "digest": {"sha256": "c" * 64}}]
+    assert document["predicate"]["searched"] == [
+        {"dataset": name, "sha256": "c" * 64, "identity_types": ["email"]}
+    ]
+    assert document["predicate"]["outcome"] == "no_match"
+    assert document["predicate"]["searched_at"] == "2026-03-01T13:00:00.000000Z"
+
+
+def test_a_statement_about_other_weights_than_its_predicate_is_refused() -> None:
+    document = payload(unlearned())
+    document["subject"][0]["digest"]["sha256"] = "d" * 64
+    with pytest.raises(ValidationError, match="not what the predicate is about"):
+        Statement.model_validate(document)
+
+
+PROMISES = [
+    "The data was erased from the model.",
+    "These samples are forgotten.",
+    "The model FORGOT this person.",
+    "This result is Compliant with the law.",
+    "The service complies with Article 17.",
+    "Compliance is shown.",
+    "The weights are equivalent to retraining.",
+    "The weights are equivalent  to\nretraining from scratch.",
+]
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_no_sentence_may_promise_what_nobody_measured(promise: str) -> None:
+    for case in (
+        lambda: unlearned(claims=(promise,)),
+        lambda: unlearned(limits=(promise,)),
+        lambda: no_match(claims=(promise,)),
+        lambda: model(verdict_sentence=promise),
+        lambda: model(report={"reasons": {"all": promise}}),
+        lambda: model(policy={"note": [promise]}),
+        lambda: attempt(config={"note": promise}),
+        lambda: model().own.model_validate(
+            {**model().own.model_dump(), "figures": {"note": promise}}
+        ),
+    ):
+        with pytest.raises(ValidationError):
+            case()
+
+
+def sentences() -> list[str]:
+    """Everything that the service itself has to say."""
+    models = (model(), model(attempts=(attempt(first_page=None, verdict=None),)))
+    found = [*wording.unlearned_claims(models), *wording.unlearned_limits(models)]
+    for held_out in (0, 3):
+        for earlier in (False, True):
+            found += wording.no_match_claims(
+                no_match().searched,
+                identity_count=2,
+                held_out_count=held_out,
+                previously_unlearned=earlier,
+            )
+    return found + list(wording.no_match_limits())
+
+
+def test_the_service_s_own_sentences_promise_nothing() -> None:
+    forbidden = ("erased", "forgotten", "compliant", "equivalent to retraining")
+    for sentence in sentences():
+        assert not [word for word in forbidden if word in sentence.lower()], sentence
+        assert re.fullmatch(r"[A-Z0-9].*\.", sentence), sentence
+
+
+def test_claims_and_limits_say_what_they_must() -> None:
+    claims = " ".join(wording.unlearned_claims((model(),)))
+    assert "forget set of 5 training samples, of which 2 belong to this request" in claims
+    assert "No attack tried told these 100 samples from unseen ones." in claims
+    limits = " ".join(wording.unlearned_limits((model(),)))
+    for needed in (
+        "approximate",
+        "formal guarantee",
+        "650 unseen samples",
+        "backups",
+        "downstream",
+    ):
+        assert needed in limits
+
+
+@pytest.mark.parametrize("part", ["claims", "limits"])
+def test_a_certificate_without_claims_or_limits_is_refused(part: str) -> None:
+    with pytest.raises(ValidationError):
+        unlearned(**{part: ()})
+    with pytest.raises(ValidationError):
+        no_match(**{part: ()})
+
+
+def test_the_figures_of_other_persons_are_refused() -> None:
+    with pytest.raises(ValidationError, match="other persons"):
+        model(report={"persons": [{"person": 0}]})
+
+
+def test_an_own_part_that_is_no_part_of_the_forget_set_is_refused() -> None:
+    for commitment in (commit([*REFS, b"another"], SALT), commit(REFS[:2], b"t" * 32)):
+        own = OwnPart(commitment=commitment, held_out_count=0, figures=None)
+        with pytest.raises(ValidationError):
+            model(own=own)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_a_figure_that_is_not_a_number_is_refused(wrong: float) -> None:
+    for change in (
+        lambda: model(report={"auc": {"after": wrong}}),
+        lambda: attempt(config={"lr": [wrong]}),
+        lambda: attempt(first_page={**PAGE.model_dump(), "auc_after": wrong}),
+    ):
+        with pytest.raises(ValidationError):
+            change()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"external_id": "case-17"},
+        {"subject": "ann@example.org"},
+        {"regulation": "GDPR, Art. 17"},
+        {"reason_code": "Ann asked twice"},
+        {"outcome": "erased"},
+        {"models": ()},
+    ],
+)
+def test_a_fact_that_has_no_place_in_a_certificate_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        unlearned(**change)
+
+
+@pytest.mark.parametrize("name", ["ann@example.org", "", "a b", "x" * 65])
+def test_the_name_of_a_figure_is_no_place_for_a_text(name: str) -> None:
+    with pytest.raises(ValidationError):
+        model(report={"sizes": {name: 1}})

@@ -1,0 +1,199 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Inspector, MetaData, delete, insert, inspect, text, update
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from app import migrate
+from app.audit.tables import AuditEntry, AuditNode
+from app.db import Database
+from app.schema import metadata
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def names(database: Database) -> set[str]:
+    return set(inspect(database.engine).get_table_names())
+
+
+def shape(inspector: Inspector) -> dict[str, Any]:
+    """Everything that the database itself knows of its tables, types as it writes them."""
+    found = {}
+    for table in inspector.get_table_names():
+        if table == "alembic_version":
+            continue
+        found[table] = {
+            "columns": {
+                column["name"]: (str(column["type"]), column["nullable"], column["default"])
+                for column in inspector.get_columns(table)
+            },
+            "primary key": inspector.get_pk_constraint(table),
+            "foreign keys": _by_name(inspector.get_foreign_keys(table)),
+            "unique": _by_name(inspector.get_unique_constraints(table)),
+            "checks": _by_name(inspector.get_check_constraints(table)),
+            "indexes": {
+                index["name"]: (
+                    index["column_names"],
+                    index["unique"],
+                    {k: str(v) for k, v in index.get("dialect_options", {}).items()},
+                )
+                for index in inspector.get_indexes(table)
+            },
+        }
+    return found
+
+
+def _by_name(constraints: list[Any]) -> dict[str, Any]:
+    return {str(constraint["name"]): constraint for constraint in constraints}
+
+
+def test_the_scripts_build_exactly_the_tables_in_the_code(empty_database: Database) -> None:
+    migrate.upgrade(empty_database)
+    migrated = shape(inspect(empty_database.engine))
+    migrate.downgrade(empty_database, "base")
+    with empty_database.write() as session:
+        metadata.create_all(session.connection())
+    created = shape(inspect(empty_database.engine))
+    assert set(created) == set(metadata.tables)
+    for table, expected in created.items():
+        assert migrated[table] == expected, table
+
+
+def test_alembic_finds_nothing_to_draft(database: Database) -> None:
+    with database.read() as session:
+        found = compare_metadata(MigrationContext.configure(session.connection()), metadata)
+    assert found == []
+
+
+def test_a_changed_table_would_be_found(database: Database) -> None:
+    other = MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.sorted_tables:
+        if table.name != "item_samples":
+            table.to_metadata(other)
+    with database.read() as session:
+        found = compare_metadata(MigrationContext.configure(session.connection()), other)
+    assert [step[0] for step in found] == ["remove_table"]
+
+
+def test_up_down_and_up_again_end_where_they_should(empty_database: Database) -> None:
+    assert migrate.current_revision(empty_database) is None
+    assert not migrate.is_current(empty_database)
+    migrate.upgrade(empty_database)
+    assert names(empty_database) == set(metadata.tables) | {"alembic_version"}
+    assert migrate.is_current(empty_database)
+    migrate.downgrade(empty_database, "base")
+    assert names(empty_database) == {"alembic_version"}
+    assert not migrate.is_current(empty_database)
+    migrate.upgrade(empty_database)
+    assert names(empty_database) == set(metadata.tables) | {"alembic_version"}
+    assert migrate.is_current(empty_database)
+
+
+def test_upgrading_twice_changes_nothing(database: Database) -> None:
+    before = migrate.current_revision(database)
+    migrate.upgrade(database)
+    assert migrate.current_revision(database) == before
+
+
+def test_one_revision_down_is_not_current(database: Database) -> None:
+    migrate.downgrade(database, "-1")
+    assert not migrate.is_current(database)
+    assert "audit_entries" in names(database)
+
+
+def test_a_script_that_fails_leaves_the_database_as_it_was(empty_database: Database) -> None:
+    # The first script meets a table that is in its way after it has made others.
+    with empty_database.write() as session:
+        session.execute(text("CREATE TABLE workers (id INTEGER)"))
+    with pytest.raises(DatabaseError):
+        migrate.upgrade(empty_database)
+    assert names(empty_database) - {"alembic_version"} == {"workers"}
+    assert migrate.current_revision(empty_database) is None
+
+
+def test_a_database_of_newer_code_is_refused_by_name(database: Database) -> None:
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert not migrate.is_current(database)
+    with pytest.raises(migrate.UnknownRevision, match="9999"):
+        migrate.upgrade(database)
+
+
+@pytest.fixture
+def logged(database: Database) -> Iterator[Database]:
+    """A log of one entry and one node."""
+    with database.write() as session:
+        session.execute(insert(AuditEntry), [entry(index=0)])
+        session.execute(insert(AuditNode), [{"level": 1, "index": 0, "hash": b"n" * 32}])
+    yield database
+
+
+def entry(index: int) -> dict[str, Any]:
+    return {
+        "index": index,
+        "sequenced_at": NOW,
+        "kind": "test",
+        "body": b"{}",
+        "leaf_hash": b"h" * 32,
+        "created_at": NOW,
+    }
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        update(AuditEntry).values(body=b"other"),
+        update(AuditEntry).values(sequenced_at=NOW),
+        delete(AuditEntry),
+        update(AuditNode).values(hash=b"x" * 32),
+        delete(AuditNode),
+    ],
+    ids=["change an entry", "touch an entry", "remove an entry", "change a node", "remove a node"],
+)
+def test_the_database_refuses_to(logged: Database, statement: Any) -> None:
+    before = _log(logged)
+    with pytest.raises(DatabaseError, match="append-only"), logged.write() as session:
+        session.execute(statement)
+    assert _log(logged) == before
+
+
+def test_sqlite_refuses_to_replace_an_entry_or_a_node_by_inserting(logged: Database) -> None:
+    if not logged.is_sqlite:
+        pytest.skip("PostgreSQL has no INSERT OR REPLACE; its upsert is an UPDATE")
+    before = _log(logged)
+    for statement in (
+        insert(AuditEntry).prefix_with("OR REPLACE").values(**entry(index=0)),
+        insert(AuditNode).prefix_with("OR REPLACE").values(level=1, index=0, hash=b"x" * 32),
+    ):
+        with pytest.raises(DatabaseError, match="append-only"), logged.write() as session:
+            session.execute(statement)
+    assert _log(logged) == before
+
+
+def test_postgresql_refuses_to_truncate_the_log(logged: Database) -> None:
+    if logged.is_sqlite:
+        pytest.skip("SQLite has no TRUNCATE")
+    for table in ("audit_entries", "audit_nodes"):
+        with pytest.raises(DatabaseError, match="append-only"), logged.write() as session:
+            session.execute(text(f"TRUNCATE {table}"))
+
+
+def test_the_log_still_grows(logged: Database) -> None:
+    with logged.write() as session:
+        session.execute(insert(AuditEntry), [entry(index=1)])
+        session.execute(insert(AuditNode), [{"level": 1, "index": 1, "hash": b"m" * 32}])
+    assert len(_log(logged)) == 4
+
+
+def _log(database: Database) -> list[Any]:
+    with database.read() as session:
+        return _rows(session, AuditEntry) + _rows(session, AuditNode)
+
+
+def _rows(session: Session, table: type[Any]) -> list[Any]:
+    return [tuple(row) for row in session.execute(table.__table__.select())]

@@ -1,0 +1,10 @@
+import pytest
+from fastapi.testclient import TestClient
+
+from app.runtime import Runtime
+from tests.registry.front import Front
+
+
+@pytest.fixture
+def front(api: TestClient, runtime: Runtime) -> Front:
+    return Front(api, runtime)

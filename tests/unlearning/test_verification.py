@@ -1,0 +1,344 @@
+"""Verification on planted cases: logits with a known truth, no network."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from workers.unlearning import errors
+from workers.unlearning.evaluation import Observation, SetObservation
+from workers.unlearning.verification import reference_check, verify
+
+CLASSES = 5
+FEW = 99  # permutations where the p-value itself is not the point
+
+
+def labels_of(count: int, seed: int, classes: int = CLASSES) -> np.ndarray:
+    return np.random.default_rng([seed, count]).permutation(np.arange(count) % classes)
+
+
+def seen(labels: np.ndarray, evidence: Any, rng: np.random.Generator) -> SetObservation:
+    """Unit normal logits with `evidence` (scalar or (N,)) added at the label."""
+    rows = np.arange(len(labels))
+    logits = rng.normal(size=(len(labels), CLASSES))
+    logits[rows, labels] += evidence
+    shifted = logits[rows, labels] + rng.normal(scale=0.1, size=len(labels))
+    return SetObservation(logits.astype(np.float32), labels, shifted.astype(np.float32))
+
+
+def model(
+    forget_labels: np.ndarray,
+    forget_evidence: Any,
+    *,
+    seed: int = 0,
+    n_val: int = 200,
+    n_test: int = 300,
+    unseen_labels: Callable[[int, int], np.ndarray] = labels_of,
+) -> Observation:
+    """Unseen evidence is 2 throughout, trained-on evidence 5."""
+    rng = np.random.default_rng([seed, 99])
+    return Observation(
+        forget=seen(forget_labels, forget_evidence, rng),
+        retain=seen(labels_of(200, 1), 5.0, rng),
+        validation=seen(unseen_labels(n_val, 2), 2.0, rng),
+        test=seen(unseen_labels(n_test, 3), 2.0, rng),
+    )
+
+
+def report(n_f: int = 60, after: Any = 2.0, **settings: Any) -> dict[str, Any]:
+    labels = labels_of(n_f, 4)
+    before = model(labels, 5.0, seed=1)
+    found = verify(before, model(labels, after, seed=2), seed=7, permutations=FEW, **settings)
+    return found.to_dict()
+
+
+def test_an_untouched_model_is_seen_by_every_test() -> None:
+    labels = labels_of(60, 4)
+    untouched = model(labels, 5.0)
+    found = verify(untouched, untouched, seed=3).to_dict()
+    for score in ("phi", "margin", "neg_entropy"):
+        assert found["scores"][score]["after"]["p_two_sided"] < 1e-6
+        assert found["scores"][score]["change"]["difference"] == 0.0
+        assert found["scores"][score]["change"]["z"] == 0.0
+    assert found["kuiper"]["after"]["p_value"] < 0.001
+    assert found["band"]["after"]["p_value"] == 0.001
+    assert found["learned_attack"]["after"]["p_value"] == 0.001
+    assert found["rf_jsd"]["same_after"]["p_up"] == 0.001
+    assert found["rf_jsd"]["saw_before"] is True
+
+
+def test_a_perfect_result_is_within_chance_and_the_fall_is_measured() -> None:
+    found = report()
+    phi = found["scores"]["phi"]
+    assert phi["before"]["auc"] > 0.85
+    low, high = phi["after"]["interval_90"]
+    assert low < 0.5 < high
+    assert phi["change"]["z"] < -5
+    assert phi["change"]["difference"] == pytest.approx(phi["after"]["auc"] - phi["before"]["auc"])
+    assert phi["after"]["margin_proved"] == pytest.approx(max(0.5 - low, high - 0.5))
+    assert found["kuiper"]["after"]["p_value"] > 0.01
+    assert found["learned_attack"]["after"]["p_value"] > 0.01
+    assert found["rf_jsd"]["same_after"]["p_up"] > 0.01
+
+
+def test_intervals_and_bounds_widen_with_every_rung() -> None:
+    found = report()
+    widths = [high - low for low, high in found["scores"]["phi"]["after"]["interval_by_rung"]]
+    assert widths == sorted(widths)
+    assert len(set(widths)) == len(widths) == 5
+    bounds = found["band"]["after"]["upper_by_rung"]
+    assert bounds == sorted(bounds)
+    assert bounds[0] == found["band"]["after"]["upper_95"]
+
+
+def test_samples_that_were_made_too_uncertain_fall_below_one_half() -> None:
+    found = report(after=-3.0)
+    assert found["scores"]["phi"]["after"]["interval_90"][1] < 0.3
+
+
+def test_sizes_say_what_was_compared_and_what_these_sizes_can_prove() -> None:
+    sizes = report()["sizes"]
+    # 60 forget and 300 unseen samples, both balanced: n_eff = 300.
+    expected = 2.93 * np.sqrt((1 / 60 + 1 / 300) / 12)
+    assert sizes["delta_plan"] == pytest.approx(expected)
+    del sizes["delta_plan"]
+    assert sizes == {
+        "n_f": 60,
+        "n_u": 300,
+        "n_test": 300,
+        "n_val": 200,
+        "n_retain": 200,
+        "n_eff": pytest.approx(300),
+        "excluded": 0,
+        "excluded_classes": [],
+    }
+
+
+def test_the_json_form_has_stable_keys() -> None:
+    assert sorted(report()) == [
+        "accuracy",
+        "band",
+        "kuiper",
+        "learned_attack",
+        "membership_inference",
+        "permutations",
+        "person_null",
+        "persons",
+        "reasons",
+        "reference",
+        "rf_jsd",
+        "scores",
+        "seed",
+        "sizes",
+        "stability_attack",
+        "utility",
+    ]
+
+
+def test_the_same_observations_and_seed_give_the_same_report() -> None:
+    assert report() == report()
+
+
+@pytest.mark.parametrize("n_f", [1, 2, 3, 4, 5])
+def test_a_tiny_forget_set_gives_finite_figures_or_says_why_not(n_f: int) -> None:
+    found = report(n_f)
+    json.dumps(found, allow_nan=False)
+    assert 0.0 <= found["scores"]["phi"]["after"]["auc"] <= 1.0
+    assert found["scores"]["phi"]["after"]["se"] > 0.1
+    for figure, needs in (("band", 4), ("stability_attack", 4), ("learned_attack", 5)):
+        assert (found[figure] is None) == (n_f < needs) == (figure in found["reasons"])
+
+
+def test_one_sample_proves_nothing_about_the_interval() -> None:
+    assert report(1)["scores"]["phi"]["after"]["interval_90"] == [0.0, 1.0]
+
+
+def test_no_forget_samples_is_an_error() -> None:
+    with pytest.raises(errors.EmptyForgetSet):
+        report(0)
+
+
+def test_the_band_works_without_validation_samples_by_halving_the_test_set() -> None:
+    labels = labels_of(60, 4)
+    before = model(labels, 5.0, seed=1, n_val=0)
+    found = verify(before, model(labels, 2.0, seed=2, n_val=0), seed=7, permutations=FEW).to_dict()
+    assert found["band"]["before"]["advantage"] > 0.4
+    assert abs(found["band"]["after"]["advantage"]) < 0.2
+    assert found["rf_jsd"]["drift"] is None
+    assert "validation" in found["reasons"]["rf_jsd.drift"]
+    assert "validation" not in found["accuracy"]
+
+
+def test_forget_classes_without_unseen_samples_are_left_out_and_counted() -> None:
+    labels = np.array([0] * 20 + [1] * 20 + [4] * 7)
+    unseen = {"unseen_labels": lambda n, seed: labels_of(n, seed, 4)}
+    before, after = model(labels, 5.0, seed=1, **unseen), model(labels, 2.0, seed=2, **unseen)
+    found = verify(before, after, seed=7, permutations=FEW).to_dict()
+    assert found["sizes"]["n_f"] == 40
+    assert found["sizes"]["excluded"] == 7
+    assert found["sizes"]["excluded_classes"] == [4]
+    assert found["sizes"]["n_u"] == 150
+    assert found["accuracy"]["forget"]["after"]["n"] == 47
+
+
+def test_nothing_comparable_gives_no_figures_and_a_reason() -> None:
+    labels = np.full(9, 4)
+    unseen = {"unseen_labels": lambda n, seed: labels_of(n, seed, 4)}
+    before = model(labels, 5.0, **unseen)
+    found = verify(before, before, seed=7, permutations=FEW).to_dict()
+    assert found["sizes"]["n_f"] == 0
+    assert found["sizes"]["excluded"] == 9
+    assert all(found[key] is None for key in ("scores", "rf_jsd", "kuiper", "band"))
+    assert "no class" in found["reasons"]["all"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_whole_class_is_compared_and_left_out_of_utility() -> None:
+    labels = np.zeros(40, np.int64)
+    before, after = model(labels, 5.0, seed=1), model(labels, 2.0, seed=2)
+    rows = before.retain.labels != 0
+    before, after = (
+        replace(side, retain=SetObservation(side.retain.logits[rows], side.retain.labels[rows]))
+        for side in (before, after)
+    )
+    found = verify(before, after, seed=7, permutations=FEW).to_dict()
+    assert found["sizes"]["n_u"] == 60
+    assert found["rf_jsd"]["paper_value_valid"] is False
+    assert found["rf_jsd"]["same_after"]["p_up"] > 0.01
+    assert found["utility"]["left_out"] == 60
+    assert found["utility"]["n"] == 240
+
+
+def test_utility_is_the_paired_fall_of_accuracy_with_its_interval() -> None:
+    labels = labels_of(60, 4)
+    before = model(labels, 5.0, seed=1)
+    right = before.test.logits.argmax(axis=1) == before.test.labels
+    logits = before.test.logits.copy()
+    turned = np.flatnonzero(right)[:9]
+    logits[turned] = -logits[turned]
+    after = replace(before, test=replace(before.test, logits=logits))
+    utility = verify(before, after, seed=7, permutations=FEW).to_dict()["utility"]
+    assert utility["fall"] == pytest.approx(9 / 300)
+    # Agresti-Min: one pseudo-pair each way; 9/302 +- 1.96 sqrt((10/302 - (9/302)^2) / 302).
+    half = 1.959964 * np.sqrt((10 / 302 - (9 / 302) ** 2) / 302)
+    assert utility["low"] == pytest.approx(9 / 302 - half, rel=1e-5)
+    assert utility["high"] == pytest.approx(9 / 302 + half, rel=1e-5)
+
+
+def test_a_person_who_is_still_known_is_flagged_and_the_others_are_not() -> None:
+    persons = np.repeat(np.arange(6), 10)
+    evidence = np.where(persons == 3, 6.0, 2.0)
+    people = report(after=evidence, persons=persons)["persons"]
+    assert [person["person"] for person in people if person["flagged"]] == [3]
+    known = people[3]
+    assert known["n"] == 10
+    assert known["mean_after"] > 0.8
+    assert known["q"] <= 0.05
+    # .5 +- 1.96 sqrt((1/10 + 1/n_eff) / 12) with n_eff between 200 and 300.
+    assert 0.3170 < known["range_low"] < 0.3182
+    assert known["range_low"] + known["range_high"] == pytest.approx(1.0)
+    mean = np.mean([person["mean_after"] for person in people])
+    assert mean == pytest.approx(report(after=evidence)["scores"]["phi"]["after"]["auc"])
+
+
+def test_differences_between_never_trained_persons_widen_the_interval() -> None:
+    labels = labels_of(60, 4)
+    strangers = np.arange(300) % 20
+    rng = np.random.default_rng(5)
+    style = rng.normal(scale=2.0, size=20)[strangers]
+    before, after = model(labels, 5.0, seed=1), model(labels, 2.0, seed=2)
+    styled = replace(after, test=seen(after.test.labels, 2.0 + style, rng))
+    plain = verify(before, styled, seed=7, permutations=FEW).to_dict()
+    aware = verify(before, styled, seed=7, permutations=FEW, unseen_persons=strangers).to_dict()
+    assert plain["person_null"] is None
+    assert aware["person_null"]["persons"] == 20
+    assert aware["person_null"]["variance_after"]["phi"] > 0.01
+    wide, narrow = (found["scores"]["phi"]["after"]["se"] for found in (aware, plain))
+    extra = aware["person_null"]["variance_after"]["phi"]
+    assert wide**2 == pytest.approx(narrow**2 + extra)
+    even = verify(before, after, seed=7, permutations=FEW, unseen_persons=strangers).to_dict()
+    assert even["person_null"]["variance_after"]["phi"] < 0.005
+
+
+def test_too_few_unseen_persons_give_no_person_level_null() -> None:
+    found = report(unseen_persons=np.arange(300) % 4)
+    assert found["person_null"] is None
+    assert "person_null" in found["reasons"]
+
+
+def broken(change: str) -> tuple[Observation, Observation, type[Exception]]:
+    good = model(labels_of(20, 4), 2.0)
+    logits, labels = good.test.logits.copy(), good.test.labels.copy()
+    if change == "NaN":
+        logits[3, 1] = np.nan
+        bad, expected = replace(good.test, logits=logits), errors.NonFiniteLogits
+    elif change == "label":
+        labels[0] = CLASSES
+        bad, expected = replace(good.test, labels=labels), errors.LabelOutOfRange
+    elif change == "other rows":
+        bad, expected = replace(good.test, labels=labels[::-1].copy()), errors.ShapeMismatch
+    elif change == "one class":
+        narrow = SetObservation(logits[:, :1], np.zeros(len(labels), np.int64))
+        return replace(good, test=narrow), replace(good, test=narrow), errors.TooFewClasses
+    else:
+        empty = SetObservation(logits[:0], labels[:0])
+        return replace(good, test=empty), replace(good, test=empty), errors.EmptySet
+    both = replace(good, test=bad)
+    return (good if change in ("other rows", "NaN") else both), both, expected
+
+
+@pytest.mark.parametrize("change", ["NaN", "label", "other rows", "one class", "empty"])
+def test_broken_observations_are_refused(change: str) -> None:
+    before, after, expected = broken(change)
+    with pytest.raises(expected):
+        verify(before, after, seed=1, permutations=FEW)
+
+
+def test_persons_must_cover_the_forget_rows() -> None:
+    with pytest.raises(errors.ShapeMismatch, match="persons"):
+        report(60, persons=np.zeros(59, np.int64))
+
+
+# --- the reference check reads inputs only
+
+
+def inputs(count: int, style: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    values = torch.randn(count, 1, 8, 8, generator=generator) + labels[:, None, None, None] * 3.0
+    values[:, :, 0, :] += style
+    return values, labels
+
+
+def test_samples_of_another_style_fire_the_reference_check() -> None:
+    check = reference_check(*inputs(60, 1.5, 1), *inputs(300, 0.0, 2), seed=4, permutations=199)
+    assert check.auc is not None
+    assert check.auc > 0.9
+    assert check.p_value == 1 / 200
+
+
+def test_classes_alone_do_not_fire_the_reference_check() -> None:
+    values, labels = inputs(90, 0.0, 1)
+    rows = labels != 2
+    check = reference_check(
+        values[rows], labels[rows], *inputs(300, 0.0, 2), seed=4, permutations=199
+    )
+    assert check.p_value is not None
+    assert check.p_value > 0.05
+    assert check.samples == 60
+
+
+def test_a_few_samples_give_no_reference_check_and_a_reason() -> None:
+    check = reference_check(*inputs(3, 0.0, 1), *inputs(30, 0.0, 2), seed=4)
+    assert (check.auc, check.p_value) == (None, None)
+    assert check.reason == "needs 5 comparable forget samples"
+
+
+def test_inputs_of_different_shapes_are_refused() -> None:
+    values, labels = inputs(30, 0.0, 1)
+    with pytest.raises(errors.ShapeMismatch, match="inputs"):
+        reference_check(values[..., :4], labels, values, labels, seed=1)

@@ -1,0 +1,64 @@
+"""Keeps a run's lease alive while it computes, and stops the process when the lease is lost."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.erasure import leases
+from app.erasure.transitions import Fence, LeaseLost
+from app.observability import fields
+from app.runtime import Runtime
+
+log = logging.getLogger("lotus.runner")
+
+# Tells the supervisor that nothing went wrong: the run was cancelled or belongs to another.
+EXIT_LEASE_LOST = 75
+RENEWALS_PER_LEASE = 4
+
+
+class Heartbeat:
+    """Renews from a thread, four times a lease, and carries the progress with it.
+
+    Whoever lost the lease must not go on for even one step, so the thread ends the whole process;
+    nothing is lost with it, since every write is fenced. A database that does not answer is no lost
+    lease: the next beat tries again, and the lease runs out by itself if none succeeds.
+    """
+
+    def __init__(
+        self, runtime: Runtime, fence: Fence, *, end: Callable[[int], Any] = os._exit
+    ) -> None:
+        self._runtime, self._fence, self._end = runtime, fence, end
+        self._lease = timedelta(seconds=runtime.settings.lease_seconds)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._lease.total_seconds() / RENEWALS_PER_LEASE):
+            try:
+                with self._runtime.database.write() as session:
+                    leases.renew(session, self._fence, lease=self._lease, now=datetime.now(UTC))
+            except LeaseLost:
+                log.warning("lease lost", extra=fields(run=self._fence.run_id))
+                self._end(EXIT_LEASE_LOST)
+                return
+            except SQLAlchemyError:
+                log.exception("lease not renewed")

@@ -1,0 +1,182 @@
+"""What a run computes on: its base model, and the sets that it may and may not see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from torch import nn
+
+from app.erasure import forming, subjects
+from app.erasure.tables import ItemSample, Run, RunItem
+from app.registry.policy import Policy
+from app.registry.tables import Model, ModelVersion, SampleSplit, SampleSubject
+from app.runtime import Runtime
+from workers import architectures, loading
+from workers.loading import Loaded, Source, joined
+from workers.unlearning.data import LabelledSet, UnlearningData, split_unseen
+from workers.unlearning.evaluation import EvaluationSets
+from workers.unlearning.planning import Kind, can_steer
+
+# Accuracy on retained samples is reported from so many; a larger share would only cost time.
+RETAIN_REPORTED = 2_000
+_NO_ROWS = torch.empty(0, dtype=torch.int64)
+
+
+class MissingData(ValueError):
+    """The run lacks samples of a kind that it cannot do without; safe to show."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The run as the database describes it, read in one short session."""
+
+    rung: int
+    seed: int
+    method: str
+    mode: str
+    settings: Mapping[str, Any]
+    policy: Policy
+    architecture: str
+    architecture_config: Mapping[str, Any]
+    normalization: Mapping[str, Any] | None
+    weights_sha256: str
+    dataset_id: UUID
+    forget: frozenset[int]
+    excluded: frozenset[int]
+    items: tuple[UUID, ...]
+    item_samples: Mapping[UUID, frozenset[int]]
+
+    @property
+    def kind(self) -> Kind:
+        return architectures.config_type(self.architecture).kind
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """`steering` is what the method sees; the test set is in `evaluation` alone."""
+
+    model: nn.Module
+    steering: UnlearningData
+    evaluation: EvaluationSets
+    persons: NDArray[np.int64]  # (n_f,) index into the job's items
+    unseen_persons: NDArray[np.int64]  # (n_test,), -1 where unknown
+
+
+def read_job(session: Session, run: Run) -> Job:
+    model = session.get_one(Model, run.model_id)
+    forget = forming.forget_samples(session, run)
+    items = session.scalars(
+        select(RunItem.item_id).where(RunItem.run_id == run.id).order_by(RunItem.item_id)
+    ).all()
+    samples: dict[UUID, set[int]] = {item: set() for item in items}
+    for item, sample in session.execute(
+        select(ItemSample.item_id, ItemSample.sample_id).where(ItemSample.item_id.in_(items))
+    ):
+        samples[item].add(sample)
+    return Job(
+        rung=run.rung,
+        seed=run.seed,
+        method=run.method,
+        mode=run.mode,
+        settings=run.config,
+        policy=Policy.model_validate(model.policy),
+        architecture=model.architecture,
+        architecture_config=model.architecture_config,
+        normalization=model.normalization,
+        weights_sha256=session.get_one(ModelVersion, run.base_version_id).artifact_sha256,
+        dataset_id=model.dataset_id,
+        forget=frozenset(forget),
+        excluded=frozenset(subjects.excluded_samples(session, model.id, model.dataset_id) | forget),
+        items=tuple(items),
+        item_samples={item: frozenset(of_item) for item, of_item in samples.items()},
+    )
+
+
+def gather(runtime: Runtime, job: Job, device: torch.device) -> Inputs:
+    """Loads everything. Raises MissingData if a set that the run needs would be empty."""
+    model = loading.load_model(
+        runtime.artifacts, job.architecture, job.architecture_config, job.weights_sha256
+    ).to(device)
+    source = Source(runtime, job.dataset_id, job.normalization)
+    forget, retain = source.rows(job.forget), source.split(SampleSplit.TRAIN, job.excluded)
+    if not len(forget.labelled):
+        raise MissingData("None of the samples to forget is left in the dataset.")
+    if not len(retain.labelled):
+        raise MissingData("No training sample would be left: every one is to be forgotten.")
+    validation, test = _unseen(source, job)
+    steered = job.mode == "guided" and can_steer(len(forget.labelled), len(validation.labelled))
+    # What nothing steers by is free for the test.
+    tested = test if steered else joined(test, validation)
+    return Inputs(
+        model=model,
+        steering=UnlearningData(
+            forget=_on(forget.labelled, device),
+            retain=_on(retain.labelled, device),
+            validation=_on(validation.labelled, device),
+            num_classes=architectures.num_classes(job.architecture, job.architecture_config),
+        ),
+        evaluation=EvaluationSets(
+            forget=forget.labelled,
+            retain=_some(retain.labelled, job.seed),
+            validation=validation.labelled if steered else validation.labelled.select(_NO_ROWS),
+            test=tested.labelled,
+        ),
+        persons=_persons(job, forget.sample_ids),
+        unseen_persons=_unseen_persons(runtime, tested.sample_ids),
+    )
+
+
+def _unseen(source: Source, job: Job) -> tuple[Loaded, Loaded]:
+    """Validation and test set. A dataset with one held-out split is halved by class, the same way
+    for the same seed."""
+    validation = source.split(SampleSplit.VALIDATION, job.excluded)
+    test = source.split(SampleSplit.TEST, job.excluded)
+    if len(validation.labelled) and len(test.labelled):
+        return validation, test
+    only = validation if len(validation.labelled) else test
+    if not len(only.labelled):
+        raise MissingData("No held-out sample is left to measure on.")
+    first, second = split_unseen(only.labelled.labels, job.seed)
+    return only.select(first), only.select(second)
+
+
+def _persons(job: Job, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A sample of two persons counts for the one whose request came first."""
+    owner: dict[int, int] = {}
+    for index, item in enumerate(job.items):
+        for sample in job.item_samples[item]:
+            owner.setdefault(sample, index)
+    return np.array([owner[int(sample)] for sample in sample_ids], dtype=np.int64)
+
+
+def _unseen_persons(runtime: Runtime, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which unseen samples belong to one person, as far as the dataset says."""
+    index: dict[bytes, int] = {}
+    of_sample: dict[int, int] = {}
+    with runtime.database.read() as session:
+        for chunk in np.array_split(sample_ids, max(1, len(sample_ids) // 500)):
+            for sample, ref in session.execute(
+                select(SampleSubject.sample_id, SampleSubject.subject_ref)
+                .where(SampleSubject.sample_id.in_([int(one) for one in chunk]))
+                .order_by(SampleSubject.sample_id, SampleSubject.subject_ref)
+            ):
+                of_sample.setdefault(sample, index.setdefault(ref, len(index)))
+    return np.array([of_sample.get(int(one), -1) for one in sample_ids], dtype=np.int64)
+
+
+def _on(labelled: LabelledSet, device: torch.device) -> LabelledSet:
+    return LabelledSet(labelled.inputs.to(device), labelled.labels.to(device))
+
+
+def _some(labelled: LabelledSet, seed: int) -> LabelledSet:
+    if len(labelled) <= RETAIN_REPORTED:
+        return labelled
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(labelled), generator=generator)[:RETAIN_REPORTED]
+    return labelled.select(rows.sort().values)

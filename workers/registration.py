@@ -1,0 +1,120 @@
+"""Checks whatever waits to be registered, then ends: `python -m workers.registration`.
+
+A process of its own: it reads files that strangers wrote, and whatever they do to it ends with it.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import app.schema  # noqa: F401  (a foreign key takes its type from the table that it names)
+from app.config import Settings
+from app.http.problems import Problem
+from app.registry import checks
+from app.registry.checks import DatasetCheck, LostRegistration, VersionCheck
+from app.runtime import Runtime
+from workers import dataset_check
+from workers.content import ContentProblem
+from workers.leftovers import clear_leftovers
+
+logger = logging.getLogger(__name__)
+
+# Extends a lease when this part of it has gone by.
+BEAT_SHARE = 1 / 3
+
+
+def process_pending(runtime: Runtime, now_fn: Callable[[], datetime]) -> int:
+    """Ends every registration that can be taken, and destroys the uploads that nobody needs any
+    more; returns how many were ended."""
+    ended = 0
+    while (check := _take(runtime, now_fn)) is not None:
+        ended += _process(runtime, check, now_fn)
+        clear_leftovers(runtime, now=now_fn())
+    clear_leftovers(runtime, now=now_fn())
+    return ended
+
+
+def _take(runtime: Runtime, now_fn: Callable[[], datetime]) -> DatasetCheck | VersionCheck | None:
+    lease = timedelta(seconds=runtime.settings.lease_seconds)
+    with runtime.database.write() as session:
+        now = now_fn()
+        return checks.take_dataset(session, now=now, lease=lease) or checks.take_version(
+            session, now=now, lease=lease
+        )
+
+
+def _process(
+    runtime: Runtime, check: DatasetCheck | VersionCheck, now_fn: Callable[[], datetime]
+) -> bool:
+    """True if the registration came to its end here."""
+    try:
+        try:
+            _register(runtime, check, now_fn)
+        except ContentProblem as problem:
+            _end_invalid(runtime, check, problem, now_fn())
+    except LostRegistration:
+        return False
+    except Exception as error:
+        # Not the content's fault, as far as is known: the lease runs out and it is tried again.
+        # The message is left out, since it may hold what the file holds.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("registration failed: %s\n%s", type(error).__name__, where)
+        return False
+    return True
+
+
+def _register(
+    runtime: Runtime, check: DatasetCheck | VersionCheck, now_fn: Callable[[], datetime]
+) -> None:
+    beat = _beat(runtime, check, now_fn)
+    if isinstance(check, DatasetCheck):
+        dataset_check.register(runtime, check, beat=beat, now_fn=now_fn)
+        return
+    # PyTorch takes seconds to load, and datasets do without it.
+    from workers import weights_check
+
+    weights_check.register(runtime, check, beat=beat, now_fn=now_fn)
+
+
+def _beat(
+    runtime: Runtime, check: DatasetCheck | VersionCheck, now_fn: Callable[[], datetime]
+) -> Callable[[], None]:
+    lease = timedelta(seconds=runtime.settings.lease_seconds)
+    renewed_at = now_fn()
+
+    def beat() -> None:
+        nonlocal renewed_at
+        now = now_fn()
+        if now - renewed_at >= lease * BEAT_SHARE:
+            with runtime.database.write() as session:
+                checks.keep(session, check, until=now + lease)
+            renewed_at = now
+
+    return beat
+
+
+def _end_invalid(
+    runtime: Runtime, check: DatasetCheck | VersionCheck, problem: Problem, now: datetime
+) -> None:
+    with runtime.database.write() as session:
+        if isinstance(check, DatasetCheck):
+            checks.end_dataset_invalid(session, check, problem, now=now)
+        else:
+            checks.end_version_invalid(session, check, problem, now=now)
+
+
+def main() -> int:
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level.upper())
+    runtime = Runtime.open(settings)
+    try:
+        process_pending(runtime, lambda: datetime.now(UTC))
+    finally:
+        runtime.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

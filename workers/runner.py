@@ -1,0 +1,228 @@
+"""One run, from its claim to its publication: `python -m workers.runner RUN ATTEMPT`.
+
+A process of its own, started by whoever claimed the run. Its exit says what became of the attempt:
+0, the run's state tells; EXIT_LEASE_LOST, it was cancelled or taken over; anything else, a crash.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import safetensors.torch
+import torch
+from sqlalchemy.orm import Session
+from torch import nn
+
+from app import observability
+from app.audit.kinds import worker_actor
+from app.config import Settings
+from app.erasure import leases, publishing
+from app.erasure.publishing import Judged, Weights
+from app.erasure.states import RunState
+from app.erasure.transitions import Cause, Event, Fence, LeaseLost, fenced_run, move_run
+from app.erasure.verdict import judge
+from app.observability import fields
+from app.registry.tables import Model
+from app.runtime import Runtime
+from app.version import code_version
+from workers import failures, inputs
+from workers.heartbeat import EXIT_LEASE_LOST, Heartbeat
+from workers.inputs import Inputs, Job
+from workers.parent import end_with_parent
+from workers.unlearning import evaluation, verification
+from workers.unlearning.config import LotusConfig
+from workers.unlearning.methods import REGISTRY, Epoch
+from workers.unlearning.planning import paper_settings, plan
+from workers.unlearning.reference import ReferenceCheck, reference_check
+
+log = logging.getLogger("lotus.runner")
+
+
+class Runner:
+    """The steps of one attempt. Every write goes through the fence."""
+
+    def __init__(self, runtime: Runtime, fence: Fence) -> None:
+        self.runtime, self.fence = runtime, fence
+        self.device = _device(runtime.settings.device)
+        self.actor = worker_actor(self._held_by())
+        self.job = self._read(inputs.read_job)
+
+    def run(self) -> RunState:
+        job = self.job
+        self._progress("loading")
+        given = inputs.gather(self.runtime, job, self.device)
+        before = evaluation.observe(given.model, given.evaluation)
+        self._unlearn(given)
+        self._move(RunState.VERIFYING, Event.UNLEARNED)
+        self._progress("verifying")
+        after = evaluation.observe(given.model, given.evaluation)
+        report = verification.verify(
+            before,
+            after,
+            seed=job.seed,
+            persons=given.persons,
+            unseen_persons=given.unseen_persons,
+            reference=_reference(given, job.seed),
+        ).to_dict()
+        judged, publish = self._judge(report)
+        weights = self._store(given.model)
+        if not publish:
+            self._end(publishing.reject, weights, judged)
+            return RunState.REJECTED
+        self._move(RunState.PUBLISHING, Event.VERIFIED)
+        self._progress("publishing")
+        state: RunState = self._end(publishing.publish, weights, judged)
+        return state
+
+    def _unlearn(self, given: Inputs) -> None:
+        config = _config(self.job, given)
+        self._write(
+            config={k: v for k, v in config.to_dict().items() if k != "mode"},
+            device=_device_name(self.device),
+            code_version=code_version(),
+        )
+        generator = torch.Generator().manual_seed(self.job.seed)
+        epochs: list[dict[str, Any]] = []
+        for epoch in self._epochs(given, config, generator):
+            epochs.append(asdict(epoch))
+            self._progress(
+                "unlearning",
+                epoch=epoch.number,
+                planned_epochs=epoch.planned_epochs,
+                epochs=epochs,
+            )
+
+    def _epochs(
+        self, given: Inputs, config: LotusConfig, generator: torch.Generator
+    ) -> Generator[Epoch]:
+        return REGISTRY[self.job.method].unlearn(given.model, given.steering, config, generator)
+
+    def _judge(self, report: dict[str, Any]) -> tuple[Judged, bool]:
+        policy = self.job.policy.verification
+        verdict = judge(report, policy, rung=self.job.rung)
+        own: dict[UUID, dict[str, Any]] = {
+            item: {"samples": len(self.job.forget & self.job.item_samples[item])}
+            for item in self.job.items
+        }
+        for person in report["persons"]:
+            figures = {name: value for name, value in person.items() if name != "person"}
+            own[self.job.items[person["person"]]] |= figures
+        for numbers in own.values():
+            numbers |= {"verdict": verdict.name, "outcome": verdict.outcome}
+        detail = asdict(verdict) | {"policy": policy.model_dump(), "rung": self.job.rung}
+        return Judged(report, verdict.name, detail, own), verdict.publish
+
+    def _store(self, model: nn.Module) -> Weights:
+        tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+        content = safetensors.torch.save(tensors)
+        return Weights(self.runtime.artifacts.put(content), len(content))
+
+    def _end(self, finish: Callable[..., RunState | None], weights: Weights, judged: Judged) -> Any:
+        with self.runtime.database.write() as session:
+            return finish(
+                session,
+                self.runtime.keyring,
+                self.fence,
+                weights,
+                judged,
+                actor=self.actor,
+                now=_now(),
+            )
+
+    def _progress(self, phase: str, **values: Any) -> None:
+        epochs = values.pop("epochs", None)
+        columns: dict[str, Any] = {"progress": {"phase": phase, **values}}
+        if epochs is not None:
+            columns["epochs"] = epochs
+        self._write(**columns)
+
+    def _write(self, **columns: Any) -> None:
+        with self.runtime.database.write() as session:
+            leases.write(session, self.fence, **columns)
+
+    def _move(self, to: RunState, event: Event) -> None:
+        with self.runtime.database.write() as session:
+            run = fenced_run(session, self.fence)
+            controller = session.get_one(Model, run.model_id).controller_id
+            cause = Cause(event, self.actor, _now())
+            move_run(session, run, to, cause, controller=controller)
+
+    def _read(self, reads: Callable[[Session, Any], Job]) -> Job:
+        with self.runtime.database.read() as session:
+            return reads(session, fenced_run(session, self.fence))
+
+    def _held_by(self) -> UUID:
+        with self.runtime.database.read() as session:
+            worker = fenced_run(session, self.fence).worker_id
+        assert worker is not None, "a leased run names its worker"
+        return worker
+
+
+def main(arguments: list[str]) -> int:
+    end_with_parent()
+    settings = Settings()
+    observability.configure(settings.log_level)
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    runtime = Runtime.open(settings)
+    fence = Fence(UUID(hex=arguments[0]), int(arguments[1]))
+    try:
+        with Heartbeat(runtime, fence):
+            state = _attempt(runtime, fence)
+    except LeaseLost:
+        log.info("lease lost", extra=fields(run=fence.run_id))
+        return EXIT_LEASE_LOST
+    log.info("run ended", extra=fields(run=fence.run_id, state=state))
+    return 0
+
+
+def _attempt(runtime: Runtime, fence: Fence) -> RunState:
+    try:
+        return Runner(runtime, fence).run()
+    except LeaseLost:
+        raise
+    except Exception as error:
+        return failures.report(runtime, fence, error, now=_now())
+
+
+def _config(job: Job, given: Inputs) -> LotusConfig:
+    """The plan for these sizes, with the model's own settings in place of the planned ones."""
+    steering = given.steering
+    if job.mode == "guided":
+        planned = plan(
+            len(steering.forget),
+            len(steering.retain),
+            len(steering.validation),
+            kind=job.kind,
+            whole_classes=steering.forgets_whole_classes(),
+        ).to_dict()
+    else:
+        planned = paper_settings(job.kind).to_dict()
+    return LotusConfig.from_dict({**planned, **job.settings, "mode": job.mode})
+
+
+def _reference(given: Inputs, seed: int) -> ReferenceCheck:
+    forget, unseen = given.evaluation.forget, given.evaluation.test
+    return reference_check(forget.inputs, forget.labels, unseen.inputs, unseen.labels, seed)
+
+
+def _device(setting: str) -> torch.device:
+    if setting != "auto":
+        return torch.device(setting)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

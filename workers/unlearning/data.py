@@ -1,0 +1,128 @@
+"""The sets that a method may read: forget, retain and validation. N samples, C classes.
+
+The test set that verifies a result is not among them, so no method can be tuned on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from workers.unlearning.errors import (
+    EmptyForgetSet,
+    EmptySet,
+    LabelOutOfRange,
+    ShapeMismatch,
+    UnlearningError,
+)
+
+
+class WrongDtype(UnlearningError):
+    def __init__(self, what: str, expected: torch.dtype, found: torch.dtype) -> None:
+        super().__init__(f"{what} must be {expected}, not {found}")
+
+
+class NonFiniteInputs(UnlearningError):
+    def __init__(self, rows: int, total: int) -> None:
+        super().__init__(f"{rows} of {total} inputs hold NaN or infinity")
+
+
+class DeviceMismatch(UnlearningError):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} lie on different devices")
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """inputs (N, *input_shape) float32, labels (N,) int64, both on one device."""
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.inputs.dtype != torch.float32:
+            raise WrongDtype("inputs", torch.float32, self.inputs.dtype)
+        if self.labels.dtype != torch.int64:
+            raise WrongDtype("labels", torch.int64, self.labels.dtype)
+        fits = self.inputs.ndim >= 2 and self.labels.shape == self.inputs.shape[:1]
+        if not fits:
+            raise ShapeMismatch("inputs and labels", self.inputs.shape, self.labels.shape)
+        if self.inputs.device != self.labels.device:
+            raise DeviceMismatch("inputs and labels")
+        finite = torch.isfinite(self.inputs).flatten(1).all(dim=1)
+        if not bool(finite.all()):
+            raise NonFiniteInputs(int((~finite).sum()), len(finite))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self.inputs.shape[1:])
+
+    def select(self, rows: Tensor) -> LabelledSet:
+        """The given rows (indices or a mask), in the given order."""
+        return LabelledSet(self.inputs[rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class UnlearningData:
+    """D_f, D_r and the validation half of D_u: everything that unlearning may look at."""
+
+    forget: LabelledSet
+    retain: LabelledSet
+    validation: LabelledSet
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        if len(self.forget) == 0:
+            raise EmptyForgetSet()
+        for name, samples in self.sets().items():
+            if len(samples) == 0:
+                raise EmptySet(name)
+            if samples.input_shape != self.forget.input_shape:
+                raise ShapeMismatch(
+                    f"inputs of {name} and forget set", samples.input_shape, self.forget.input_shape
+                )
+            if samples.inputs.device != self.forget.inputs.device:
+                raise DeviceMismatch(f"{name} and forget set")
+            outside = (samples.labels < 0) | (samples.labels >= self.num_classes)
+            if bool(outside.any()):
+                raise LabelOutOfRange(int(outside.sum()), len(samples), self.num_classes)
+
+    def sets(self) -> dict[str, LabelledSet]:
+        return {"forget": self.forget, "retain": self.retain, "validation": self.validation}
+
+    def whole_classes(self) -> Tensor:
+        """Classes (K,) of which the forget set holds every training sample, ascending."""
+        forgotten = torch.bincount(self.forget.labels, minlength=self.num_classes)
+        retained = torch.bincount(self.retain.labels, minlength=self.num_classes)
+        return torch.nonzero((forgotten > 0) & (retained == 0)).flatten()
+
+    def forgets_whole_classes(self) -> bool:
+        """True if every class in the forget set is forgotten entirely."""
+        return bool(torch.isin(self.forget.labels, self.whole_classes()).all())
+
+
+def split_unseen(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Halve one held-out split, class by class: row indices (n_val,), (n_test,), ascending.
+
+    For data sets that have a single held-out split. The same labels and seed give the same halves;
+    classes with an odd number of samples give their extra one to either half in turn.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    validation, test = [], []
+    extra_to_validation = True
+    for label in sorted(set(labels.tolist())):
+        rows = torch.nonzero(labels == label).flatten().cpu()
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        half = len(rows) // 2
+        if len(rows) % 2:
+            half += int(extra_to_validation)
+            extra_to_validation = not extra_to_validation
+        validation.append(rows[:half])
+        test.append(rows[half:])
+    empty = torch.empty(0, dtype=torch.int64)
+    return torch.cat([empty, *validation]).sort().values, torch.cat([empty, *test]).sort().values

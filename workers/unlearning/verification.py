@@ -1,0 +1,209 @@
+"""Did the model unlearn? Everything that the cached outputs of both models can say.
+
+`verify` reads two observations (original and unlearned model, the same rows) and gives a report
+without a verdict: what counts as enough is the policy of whoever publishes the model. n_f forget
+and n_u unseen samples, C classes. Float64 from the logits on.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.unlearning import comparison as comparing
+from workers.unlearning import figures
+from workers.unlearning.comparison import SETS, STABILITY, Comparison, Side
+from workers.unlearning.conditional import Ints
+from workers.unlearning.errors import ShapeMismatch
+from workers.unlearning.evaluation import Observation
+from workers.unlearning.hypothesis_tests import (
+    Draws,
+    band_test,
+    kuiper_test,
+    learned_test,
+    rf_jsd_test,
+)
+from workers.unlearning.metrics import membership_inference
+from workers.unlearning.reference import ReferenceCheck, person_variance, reference_check
+from workers.unlearning.report import (
+    AucFigures,
+    BeforeAfter,
+    PaperAttack,
+    PersonFigures,
+    PersonNull,
+    Report,
+    ScoreFigures,
+    Sizes,
+)
+from workers.unlearning.scores import SCORES, softmax
+
+__all__ = ["Report", "reference_check", "verify"]
+
+PERMUTATIONS = 999
+
+
+def verify(
+    before: Observation,
+    after: Observation,
+    *,
+    seed: int,
+    permutations: int = PERMUTATIONS,
+    persons: NDArray[Any] | None = None,
+    unseen_persons: NDArray[Any] | None = None,
+    reference: ReferenceCheck | None = None,
+) -> Report:
+    """Pure: the same observations and seed give the same report.
+
+    persons         (n_f,) index of the person that each forget row belongs to
+    unseen_persons  (n_test,) index of each test row's person, -1 where unknown
+    reference       what `reference_check` found on the inputs
+    """
+    comparing.check(before, after)
+    owners = _persons(persons, len(before.forget), "persons")
+    strangers = _persons(unseen_persons, len(before.test), "unseen persons")
+    reasons: dict[str, str] = {}
+    whole = np.setdiff1d(before.forget.labels, before.retain.labels)
+    comparison = comparing.compare(before, after)
+    scores, null = None, None
+    people: list[PersonFigures] = []
+    kuiper_figures = band = learned = stability = rf_jsd_figures = None
+    if comparison is None:
+        reasons["all"] = "no class of the forget set has unseen samples"
+    else:
+        draws = Draws(seed, permutations, reasons)
+        null = _person_null(comparison, strangers)
+        scores = _scores(comparison, null, owners)
+        kuiper_figures = kuiper_test(comparison, draws)
+        band = band_test(comparison, "phi", draws)
+        stability = band_test(comparison, STABILITY, draws)
+        learned = learned_test(comparison, draws)
+        rf_jsd_figures = rf_jsd_test(comparison, draws, whole)
+        if owners is not None:
+            people = _people(comparison, owners, null)
+    utility = figures.utility_figures(
+        before.test.logits,
+        after.test.logits,
+        before.test.labels,
+        np.isin(before.test.labels, whole),
+    )
+    if utility is None:
+        reasons["utility"] = "every unseen sample is of a class that was forgotten as a whole"
+    if null is None and strangers is not None:
+        reasons["person_null"] = "too few unseen persons with comparable samples"
+    return Report(
+        sizes=_sizes(before, comparison),
+        rf_jsd=rf_jsd_figures,
+        scores=scores,
+        kuiper=kuiper_figures,
+        band=band,
+        learned_attack=learned,
+        stability_attack=stability,
+        reference=reference,
+        person_null=null,
+        accuracy={
+            name: BeforeAfter(*(figures.accuracy_figures(s.logits, s.labels) for s in pair))
+            for name in SETS
+            for pair in [(getattr(before, name), getattr(after, name))]
+            if len(pair[0])
+        },
+        utility=utility,
+        membership_inference=BeforeAfter(_paper_attack(before), _paper_attack(after)),
+        persons=people,
+        seed=seed,
+        permutations=permutations,
+        reasons=reasons,
+    )
+
+
+def _sizes(before: Observation, comparison: Comparison | None) -> Sizes:
+    labels = before.forget.labels
+    places = comparison.places if comparison else None
+    excluded = labels[~comparison.kept] if comparison else labels
+    return Sizes(
+        n_f=len(labels) - len(excluded),
+        n_u=sum(n_unseen for _, n_unseen in places.counts) if places else 0,
+        n_test=len(before.test),
+        n_val=len(before.validation),
+        n_retain=len(before.retain),
+        n_eff=places.effective_unseen() if places else None,
+        excluded=len(excluded),
+        excluded_classes=np.unique(excluded).tolist(),
+        delta_plan=figures.provable_margin(places) if places else None,
+    )
+
+
+def _person_null(comparison: Comparison, strangers: Ints | None) -> PersonNull | None:
+    """How much a never-trained person's mean percentile varies, where unseen rows name theirs."""
+    if strangers is None:
+        return None
+    found = [
+        {
+            name: person_variance(side.test.scores[name], side.test.labels, strangers)
+            for name in SCORES
+        }
+        for side in comparison.sides
+    ]
+    variances = [
+        {name: pair[0] for name, pair in side.items() if pair is not None} for side in found
+    ]
+    counts = [pair[1] for side in found for pair in side.values() if pair is not None]
+    return PersonNull(min(counts), variances[0], variances[1]) if counts else None
+
+
+def _scores(
+    comparison: Comparison, null: PersonNull | None, owners: Ints | None
+) -> dict[str, ScoreFigures]:
+    places = comparison.places
+    shares = np.ones(1)
+    if owners is not None:
+        shares = np.unique(owners[comparison.kept], return_counts=True)[1] / places.forget_size
+    # Samples of one person are not independent: tau^2 sum_j (n_j / n_f)^2 joins SE^2.
+    concentration = float(np.square(shares).sum())
+    degrees = min(places.forget_size, null.persons) - 1 if null else None
+
+    def one(side: Side, name: str, variances: dict[str, float] | None) -> AucFigures:
+        extra = concentration * variances[name] if variances else 0.0
+        return figures.auc_figures(places, side.shares[name], extra, degrees)
+
+    return {
+        name: ScoreFigures(
+            one(comparison.before, name, null.variance_before if null else None),
+            one(comparison.after, name, null.variance_after if null else None),
+            figures.change_figures(
+                places, comparison.before.shares[name], comparison.after.shares[name]
+            ),
+        )
+        for name in SCORES
+    }
+
+
+def _people(comparison: Comparison, owners: Ints, null: PersonNull | None) -> list[PersonFigures]:
+    labels = np.empty(len(owners), np.int64)
+    labels[comparison.kept] = comparison.after.forget.labels
+    return figures.person_figures(
+        owners,
+        comparison.kept,
+        labels,
+        comparison.after.test.labels,
+        (comparison.before.shares["phi"].forget, comparison.after.shares["phi"].forget),
+        between_persons=null.variance_after["phi"] if null else 0.0,
+    )
+
+
+def _persons(persons: NDArray[Any] | None, rows: int, name: str) -> Ints | None:
+    if persons is None:
+        return None
+    numbers = np.asarray(persons).astype(np.int64)
+    if numbers.shape != (rows,):
+        raise ShapeMismatch(f"{name} and rows", numbers.shape, (rows,))
+    return numbers
+
+
+def _paper_attack(observation: Observation) -> PaperAttack:
+    attack = membership_inference(
+        *(
+            softmax(subset.logits.astype(np.float64))
+            for subset in (observation.retain, observation.test, observation.forget)
+        )
+    )
+    return PaperAttack(attack.member_fraction, attack.auc)
