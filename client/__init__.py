@@ -9,6 +9,7 @@ with LotusClient("http://127.0.0.1:8080", key) as lotus:
 from client.answers import (
     Artifact,
     AuditEntry,
+    AuditHead,
     Certificate,
     CurrentVersion,
     Dataset,
@@ -42,6 +43,7 @@ class LotusClient(RegistryCalls, ErasureCalls):
 __all__ = [
     "Artifact",
     "AuditEntry",
+    "AuditHead",
     "Certificate",
     "CurrentVersion",
     "Dataset",

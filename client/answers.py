@@ -174,3 +174,11 @@ class AuditEntry(Answer):
     facts: dict[str, Any]
     leaf_hash: str
     created_at: datetime
+
+
+class AuditHead(Answer):
+    """The log's tree: how many entries it has and their root. `pending` wait for their place."""
+
+    size: int
+    root: str
+    pending: int

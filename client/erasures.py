@@ -8,6 +8,7 @@ from typing import Any
 from client.answers import (
     Answer,
     AuditEntry,
+    AuditHead,
     Erasure,
     ErasureSummary,
     ModelImpact,
@@ -71,10 +72,15 @@ class ErasureCalls(Transport):
         return self.get(f"{REQUESTS}/{request}", Erasure)
 
     def list_requests(
-        self, *, state: str | None = None, limit: int | None = None
+        self,
+        *,
+        state: str | None = None,
+        external_id: str | None = None,
+        limit: int | None = None,
     ) -> Iterator[ErasureSummary]:
         """All requests, newest first; `limit` is the size of a page, not of the list."""
-        return self.pages(REQUESTS, ErasureSummary, {"state": state, "limit": limit})
+        wanted = {"state": state, "external_id": external_id, "limit": limit}
+        return self.pages(REQUESTS, ErasureSummary, wanted)
 
     def watch(
         self, request: str, *, timeout: float | None = None, interval: float = 0.3
@@ -113,3 +119,6 @@ class ErasureCalls(Transport):
     def audit_entries(self, *, request: str | None = None) -> Iterator[AuditEntry]:
         """The log in its own order, or one request's part of it."""
         return self.pages(f"{API}/audit/entries", AuditEntry, {"request": request})
+
+    def audit_head(self) -> AuditHead:
+        return self.get(f"{API}/audit/head", AuditHead)

@@ -77,6 +77,8 @@ class Manifest:
         while True:
             try:
                 batch = next(arrow_batches)
+                # Arrow trusts a file's offsets, dictionary positions and UTF-8 until it is asked.
+                batch.validate(full=True)
             except StopIteration:
                 return
             except (pa.ArrowException, OSError):
@@ -119,16 +121,19 @@ def open_manifest(
     """Raises a ContentProblem unless the file is Parquet with the columns that were declared."""
     try:
         schema = pq.read_schema(path)
-        leaves = pq.read_metadata(path).schema
         # As dictionaries, so that one large value, repeated, is held once.
-        compact = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-        file = pq.ParquetFile(path, read_dictionary=compact)
+        file = pq.ParquetFile(path, read_dictionary=_byte_columns(pq.read_metadata(path)))
     except (pa.ArrowException, OSError, KeyError, ValueError):
         raise UnreadableManifest("The file is not Parquet, or is cut short.") from None
     if file.metadata.num_rows > MOST_ROWS:
         raise ManifestTooLarge(f"A manifest may have at most {MOST_ROWS} rows.")
     _check_columns(schema, task, subject_columns)
     return Manifest(file, task, class_count, subject_columns)
+
+
+def _byte_columns(metadata: pq.FileMetaData) -> list[str]:
+    leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+    return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
 
 
 def _content_column(task: Task) -> str:

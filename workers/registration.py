@@ -10,16 +10,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import app.schema  # noqa: F401  (a foreign key takes its type from the table that it names)
+from app import observability
 from app.config import Settings
 from app.http.problems import Problem
+from app.observability import fields
 from app.registry import checks
 from app.registry.checks import DatasetCheck, LostRegistration, VersionCheck
 from app.runtime import Runtime
 from workers import dataset_check
 from workers.content import ContentProblem
 from workers.leftovers import clear_leftovers
+from workers.parent import end_with_parent
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger("lotus.registration")
 
 # Extends a lease when this part of it has gone by.
 BEAT_SHARE = 1 / 3
@@ -60,7 +63,7 @@ def _process(
         # Not the content's fault, as far as is known: the lease runs out and it is tried again.
         # The message is left out, since it may hold what the file holds.
         where = "".join(traceback.format_tb(error.__traceback__))
-        logger.error("registration failed: %s\n%s", type(error).__name__, where)
+        log.error("registration failed", extra=fields(error=type(error).__name__, where=where))
         return False
     return True
 
@@ -106,8 +109,9 @@ def _end_invalid(
 
 
 def main() -> int:
+    end_with_parent()
     settings = Settings()
-    logging.basicConfig(level=settings.log_level.upper())
+    observability.configure(settings.log_level)
     runtime = Runtime.open(settings)
     try:
         process_pending(runtime, lambda: datetime.now(UTC))

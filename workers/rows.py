@@ -52,22 +52,14 @@ def texts(column: Any, name: str, first_row: int) -> list[Any]:
     """Values as Python sees them, of a column of strings or of lists of strings.
 
     Lengths are checked first: a value that the file repeats is held once by Arrow and in as many
-    copies by Python. Parquet promises UTF-8 and does not check it.
+    copies by Python.
     """
     too_long = np.flatnonzero(_longest_in_rows(column) > LONGEST_TEXT_BYTES)
     if too_long.size:
         why = f"is longer than {LONGEST_TEXT_BYTES} bytes"
         refuse_row(InvalidRow, first_row + int(too_long[0]), name, why)
-    try:
-        values: list[Any] = column.to_pylist()
-        return values
-    except UnicodeDecodeError:
-        for offset in range(len(column)):
-            try:
-                column[offset].as_py()
-            except UnicodeDecodeError:
-                refuse_row(InvalidRow, first_row + offset, name, "is not valid UTF-8")
-        raise
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def _longest_in_rows(column: Any) -> npt.NDArray[np.int64]:

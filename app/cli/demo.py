@@ -100,7 +100,7 @@ def _tell(
         target = folder / "published.safetensors"
         expected = run.published_version.sha256
         digest = lotus.download_current_weights(run.model, target, expected=expected)
-    entries = _sequenced_entries(lotus, request.id)
+    entries = _entries_of(lotus, request, run)
     if not as_json:
         story.print_result(request, run, entries)
     document = {
@@ -141,11 +141,15 @@ def _run_of(lotus: LotusClient, request: Erasure) -> Run:
     return lotus.get_run(runs[0])
 
 
-def _sequenced_entries(lotus: LotusClient, request: str) -> list[AuditEntry]:
-    """The case's entries, once all have their place in the log; that takes about a second."""
+def _entries_of(lotus: LotusClient, request: Erasure, run: Run) -> list[AuditEntry]:
+    """The entries about request and run, once all have their place in the log: about a second."""
     end = time.monotonic() + SEQUENCING_SECONDS
     while True:
-        entries = list(lotus.audit_entries(request=request))
+        entries = [
+            entry
+            for entry in lotus.audit_entries()
+            if entry.facts.get("request") == request.id or entry.facts.get("run") == run.id
+        ]
         if time.monotonic() > end or all(entry.index is not None for entry in entries):
             return entries
         time.sleep(0.2)

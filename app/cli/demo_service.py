@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -118,12 +119,13 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _end(child: subprocess.Popen[str]) -> None:
+    """Asks it to end, then ends whatever it has left behind in its own process group."""
     if child.poll() is None:
         child.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
     if child.stdout is not None:
         child.stdout.close()

@@ -49,7 +49,6 @@ def print_impact(subject: str, impact: Sequence[ModelImpact]) -> None:
         ]
         for one in impact
     ]
-    console().print(f"\n[bold]Samples found for {plain(subject)}[/bold]")
     print_rows(
         rows,
         "model",
@@ -58,13 +57,13 @@ def print_impact(subject: str, impact: Sequence[ModelImpact]) -> None:
         ">unseen samples",
         ">provable margin",
         "enough",
+        title=f"Samples found for {subject}",
     )
 
 
 def print_result(request: Erasure, run: Run, entries: Sequence[AuditEntry]) -> None:
     outcome = f", outcome {request.outcome}" if request.outcome else ""
-    out = console()
-    out.print(f"[bold]Request {request.id}: {request.state}{plain(outcome)}[/bold]")
+    console().print(f"\n[bold]Request {request.id}: {request.state}{plain(outcome)}[/bold]")
     print_run(run)
     print_versions(run)
     print_entries(entries)
@@ -74,7 +73,7 @@ def print_versions(run: Run) -> None:
     new = run.published_version
     rows = [["before", run.base_number, run.base_sha256]]
     rows.append(["after", new.number, new.sha256] if new else ["after", "none was published", None])
-    print_rows(rows, "", ">version", "SHA-256 of the weights", title="\nVersions")
+    print_rows(rows, "", ">version", "SHA-256 of the weights", title="Versions")
 
 
 def print_entries(entries: Sequence[AuditEntry]) -> None:
@@ -84,7 +83,7 @@ def print_entries(entries: Sequence[AuditEntry]) -> None:
             f"{entry.created_at:%H:%M:%S}",
             entry.kind,
             _what_happened(entry.facts),
-            entry.leaf_hash[:16],
+            entry.leaf_hash[:12],
         ]
         for entry in entries
     ]
@@ -103,8 +102,15 @@ def _what_happened(facts: dict[str, Any]) -> str:
     if "to_state" in facts:
         before = facts.get("from_state")
         return f"{before} -> {facts['to_state']}" if before else str(facts["to_state"])
-    shown = ("item_count", "forget_count", "number", "payload_sha256")
-    return ", ".join(f"{name} {str(facts[name])[:16]}" for name in shown if name in facts)
+    shown = {
+        "item_count": "items",
+        "forget_count": "samples",
+        "number": "version",
+        "payload_sha256": "payload",
+    }
+    return ", ".join(
+        f"{text} {str(facts[name])[:12]}" for name, text in shown.items() if name in facts
+    )
 
 
 def print_end(seconds: float, *, completed: bool) -> None:
@@ -114,7 +120,7 @@ def print_end(seconds: float, *, completed: bool) -> None:
         )
     else:
         text = "The request did not complete; the verdict above says why."
-    console().print(f"{text} {seconds:.0f} s in all.")
+    console().print(f"\n{text} {seconds:.0f} s in all.")
 
 
 def print_next_steps(url: str, key: str) -> None:

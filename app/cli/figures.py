@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.padding import Padding
+
 from app.cli.output import console, plain, print_rows
 from client import Run
 
 LEADING_SCORE = "phi"
 SETS = {
     "forget": "forget set: the subject's training samples",
-    "retain": "retain set: a share of the other training samples",
+    "retain": "retain set: training samples that were kept",
+    "validation": "validation: unseen, and used to steer the run",
     "test": "unseen: samples that no model was trained on",
 }
 ATTACKS = {
@@ -62,7 +65,7 @@ def print_epochs(run: Run) -> None:
             number(epoch["validation_band"]),
             number(epoch["loss"]),
             f"{epoch['seconds']:.1f}",
-            "best so far" if epoch["best"] else "",
+            "best" if epoch["best"] else "",
         ]
         for epoch in run.epochs
     ]
@@ -165,11 +168,14 @@ def print_accuracies(metrics: Figures) -> None:
 def print_verdict(run: Run) -> None:
     verdict = run.verdict or {}
     out = console()
-    out.print(f"[bold]Verdict: {plain(verdict.get('name'))}[/bold]")
-    out.print(f"  {plain(verdict.get('sentence'))}")
     names = [ATTACKS.get(name, name) for name in verdict.get("tells_apart") or []]
-    out.print(
-        "  What still tells the samples from unseen ones: " + (", ".join(names) or "nothing tried")
-    )
+    out.print(f"\n[bold]Verdict: {plain(verdict.get('name'))}[/bold]")
+    indented(verdict.get("sentence"))
+    indented("Still tells the samples from unseen ones: " + (", ".join(names) or "nothing tried"))
+    out.print("  Reasons:")
     for reason in verdict.get("reasons") or []:
-        out.print(f"  - {plain(reason)}")
+        indented(reason, by=4)
+
+
+def indented(text: object, by: int = 2) -> None:
+    console().print(Padding(plain(text), (0, 0, 0, by)))

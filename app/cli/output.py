@@ -47,7 +47,13 @@ def print_json(document: object) -> None:
 
 def table(*headings: str, title: str | None = None) -> Table:
     """Headings that start with `>` are aligned to the right."""
-    made = Table(box=box.SIMPLE, title=title, title_justify="left", pad_edge=False)
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        title=title,
+        title_justify="left",
+        title_style="bold not italic",
+    )
     for heading in headings:
         right = heading.startswith(">")
         made.add_column(heading.removeprefix(">"), justify="right" if right else "left")
@@ -63,7 +69,10 @@ def print_rows(rows: Sequence[Sequence[object]], *headings: str, title: str | No
     made = table(*headings, title=title)
     for row in rows:
         made.add_row(*(plain(cell) for cell in row))
-    console().print(made)
+    out = console()
+    if title is not None:
+        out.print()
+    out.print(made)
 
 
 def error_line(error: Exception) -> str:

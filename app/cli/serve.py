@@ -65,7 +65,7 @@ def serve(
     server = _Server(config, ready)
     # uvicorn raises the signal again once it has shut down; the worker must still be stopped then.
     signal.signal(signal.SIGTERM, _leave)
-    with suppress(KeyboardInterrupt), _worker_beside(settings):
+    with suppress(KeyboardInterrupt), worker_beside(settings):
         server.run(sockets=[listener])
 
 
@@ -122,7 +122,7 @@ def _greet(url: str, key: str | None, settings: Settings) -> None:
 
 
 @contextmanager
-def _worker_beside(settings: Settings) -> Iterator[None]:
+def worker_beside(settings: Settings) -> Iterator[None]:
     if not settings.is_single_machine:
         yield
         return

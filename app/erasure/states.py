@@ -81,21 +81,33 @@ def _waits(owner: Owner, longest: timedelta, *following: StrEnum) -> Place:
 _R, _I, _N = RequestState, ItemState, RunState
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
 
-# A request that works its way through its items may be in any of these, in any order.
-_WORKING = (_R.SCHEDULED, _R.RUNNING, _R.NEEDS_DECISION, _R.FAILED, _R.COMPLETED, _R.REFUSED)
+
+def _working(state: RequestState) -> set[RequestState]:
+    """Where a request's items may take it, in any order."""
+    return {_R.SCHEDULED, _R.RUNNING, _R.NEEDS_DECISION, _R.FAILED, _R.COMPLETED, _R.REFUSED} - {
+        state
+    }
+
 
 REQUEST: Mapping[RequestState, Place] = {
     _R.RECEIVED: _waits(
-        Owner.SERVICE, _MINUTE, _R.AWAITING_APPROVAL, *_WORKING, _R.CANCELLED, _R.ON_HOLD
+        Owner.SERVICE,
+        _MINUTE,
+        *_working(_R.RECEIVED),
+        _R.AWAITING_APPROVAL,
+        _R.CANCELLED,
+        _R.ON_HOLD,
     ),
     _R.AWAITING_APPROVAL: _waits(
         Owner.DECIDER, 7 * _DAY, _R.SCHEDULED, _R.COMPLETED, _R.REFUSED, _R.CANCELLED, _R.ON_HOLD
     ),
-    _R.SCHEDULED: _waits(Owner.WORKER, 7 * _DAY, *_WORKING, _R.CANCELLED, _R.ON_HOLD),
-    _R.RUNNING: _waits(Owner.WORKER, _DAY, *_WORKING, _R.CANCELLED, _R.ON_HOLD),
-    _R.ON_HOLD: _waits(Owner.DECIDER, 30 * _DAY, *_WORKING, _R.CANCELLED),
-    _R.NEEDS_DECISION: _waits(Owner.DECIDER, 7 * _DAY, *_WORKING, _R.CANCELLED, _R.ON_HOLD),
-    _R.FAILED: _waits(Owner.DECIDER, 7 * _DAY, *_WORKING, _R.CANCELLED, _R.ON_HOLD),
+    _R.SCHEDULED: _waits(Owner.WORKER, 7 * _DAY, *_working(_R.SCHEDULED), _R.CANCELLED, _R.ON_HOLD),
+    _R.RUNNING: _waits(Owner.WORKER, _DAY, *_working(_R.RUNNING), _R.CANCELLED, _R.ON_HOLD),
+    _R.ON_HOLD: _waits(Owner.DECIDER, 30 * _DAY, *_working(_R.ON_HOLD), _R.CANCELLED),
+    _R.NEEDS_DECISION: _waits(
+        Owner.DECIDER, 7 * _DAY, *_working(_R.NEEDS_DECISION), _R.CANCELLED, _R.ON_HOLD
+    ),
+    _R.FAILED: _waits(Owner.DECIDER, 7 * _DAY, *_working(_R.FAILED), _R.CANCELLED, _R.ON_HOLD),
     # Reopened by a rollback, a relapse, or a version trained elsewhere on the same data.
     _R.COMPLETED: Place(frozenset({_R.SCHEDULED, _R.RUNNING})),
     _R.CANCELLED: Place(),

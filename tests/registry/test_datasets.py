@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
+import tracemalloc
 import zlib
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
@@ -283,6 +285,49 @@ def test_a_file_that_is_no_whole_manifest_ends_invalid(front: Front, name: str) 
     expected = "wrong-column-type" if name == "zero rows" else "unreadable-manifest"
     assert ended["problem"]["type"] == PROBLEM + expected
     assert SECRET not in json.dumps(ended)
+    assert_nothing_left(front)
+
+
+def test_a_value_that_the_file_repeats_is_not_copied_before_its_length_is_checked(
+    front: Front,
+) -> None:
+    columns = feature_columns(2000)
+    columns["customer"] = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(2000, np.int32)), pa.array(["x" * 20_000_000])
+    )
+    tracemalloc.start()
+    ended = front.dataset(parquet(columns, compression="zstd"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert ended["problem"]["errors"] == [
+        {"field": "row 0", "message": "customer is longer than 4096 bytes"}
+    ]
+    assert peak < 100_000_000  # 256 copies would take five gigabytes
+
+
+def test_text_that_is_not_utf8_is_refused(front: Front) -> None:
+    columns = feature_columns(20)
+    raw = pa.array([b"\xff\xfe" if row == 8 else b"customer" for row in range(20)])
+    columns["customer"] = raw.view(pa.string())
+    ended = front.dataset(parquet(columns))
+
+    assert ended["problem"]["type"] == PROBLEM + "unreadable-manifest"
+    assert_nothing_left(front)
+
+
+def test_positions_beyond_the_values_of_a_column_are_refused(front: Front) -> None:
+    """A damaged page whose dictionary is shorter than the positions in it."""
+    columns = feature_columns(300)
+    whole = parquet(columns, compression="none")
+    damaged = bytearray(whole)
+    start = whole.index(b"customer-0")
+    # Rows name values 0 to 3 as runs of two-bit positions; the dictionary then holds one value.
+    header = whole.rindex(b"\x15\x08", 0, start)
+    damaged[header + 1] = 0x02
+    ended = front.dataset(bytes(damaged))
+
+    assert ended["problem"]["type"] == PROBLEM + "unreadable-manifest"
     assert_nothing_left(front)
 
 

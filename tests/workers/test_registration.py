@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.erasure.tables import SuppressionEntry
+from app.erasure.states import Outcome, RequestState
+from app.erasure.tables import ErasureRequest, Regulation, SuppressionEntry
 from app.registry import checks
 from app.registry.tables import Artifact, Dataset, DatasetShard, ModelVersion
 from tests.registry.content import digest, feature_columns, parquet, state, weights
@@ -159,13 +160,14 @@ def test_an_error_that_is_not_the_contents_leaves_nothing_and_is_tried_again(
         real(*arguments, **named)
         raise OSError(28, f"No space left, while writing {SECRET}")
 
+    caplog.set_level("ERROR")
     monkeypatch.setattr(dataset_check, "insert_rows", disk_full)
     assert process_pending(front.runtime, clock) == 0
     assert front.get(f"/datasets/{identity}")["state"] == "checking"
     assert front.rows_left() == 0
     assert len(front.files_left()) == 1  # the upload, which the next attempt needs
-    assert "OSError" in caplog.text
-    assert SECRET not in caplog.text
+    assert [record.lotus_fields["error"] for record in caplog.records] == ["OSError"]
+    assert all(SECRET not in str(vars(record)) for record in caplog.records)
 
     monkeypatch.setattr(dataset_check, "insert_rows", real)
     clock.now += LEASE
@@ -319,9 +321,6 @@ def test_rows_of_suppressed_persons_are_counted(front: Front) -> None:
 
 
 def _closed_request(session: Any, controller: Any, now: datetime) -> Any:
-    from app.erasure.states import Outcome, RequestState
-    from app.erasure.tables import ErasureRequest, Regulation
-
     request = ErasureRequest(
         controller_id=controller,
         regulation=Regulation.GDPR,

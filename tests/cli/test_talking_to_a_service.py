@@ -1,0 +1,199 @@
+"""Commands that use a running service, here one that answers what the test has prepared."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.cli import connection, erasing, registering
+from client import LotusClient
+from tests.cli.conftest import Result
+from tests.client.service import PROBLEM, REQUEST, answering
+
+LotusHere = Callable[..., Result]
+ITEM = {
+    "id": "itm_1",
+    "model": "mdl_1",
+    "model_name": "digits [red]resnet",
+    "state": "scheduled",
+    "forget_count": 100,
+    "held_out_count": 0,
+}
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Request]]:
+    """`service(answer, ...)`: what the commands of this test get, and the requests they sent."""
+
+    def answers(*prepared: httpx.Response) -> list[httpx.Request]:
+        client, seen = answering(*prepared)
+        for module in (erasing, registering):
+            monkeypatch.setattr(module, "connect", lambda: client)
+        return seen
+
+    return answers
+
+
+Service = Callable[..., list[httpx.Request]]
+
+
+def test_without_a_key_the_command_says_which_variable_is_missing(
+    lotus_here: LotusHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LOTUS_API_KEY", raising=False)
+    result = lotus_here("status")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("error: LOTUS_API_KEY is not set")
+
+
+def test_address_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOTUS_API_KEY", "lot_x")
+    monkeypatch.setenv("LOTUS_URL", "http://service:1/")
+    client: LotusClient = connection.connect()
+    assert client.base_url == "http://service:1"
+
+
+def test_a_problem_is_one_line_with_title_detail_and_fields(
+    service: Service, lotus_here: LotusHere
+) -> None:
+    service(httpx.Response(422, json=PROBLEM))
+    result = lotus_here("erase", "anna")
+    assert result.code == 1
+    assert result.err == (
+        "error: The request does not fit the schema (422): One or more fields are missing or not "
+        "valid. [subjects.0.type: is not valid]\n"
+    )
+
+
+def test_a_problem_is_a_document_where_json_was_asked_for(
+    service: Service, lotus_here: LotusHere
+) -> None:
+    service(httpx.Response(422, json=PROBLEM))
+    result = lotus_here("erase", "anna", "--json")
+    assert result.code == 1
+    assert result.document == {"error": PROBLEM}
+
+
+def test_erase_sends_the_identity_with_its_type_and_form(
+    service: Service, lotus_here: LotusHere
+) -> None:
+    seen = service(httpx.Response(202, json=REQUEST))
+    assert lotus_here("erase", "0" * 64, "--type", "email", "--sha256").code == 0
+    assert json.loads(seen[0].content)["subjects"] == [
+        {"type": "email", "value": "0" * 64, "format": "sha256"}
+    ]
+
+
+def test_erase_reads_the_identity_from_the_standard_input(
+    service: Service, lotus_here: LotusHere, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "in").write_text("anna@example.org\n")
+    seen = service(httpx.Response(202, json=REQUEST))
+    with (tmp_path / "in").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        lotus_here("erase", "-", "--type", "email")
+    assert json.loads(seen[0].content)["subjects"][0]["value"] == "anna@example.org"
+
+
+@pytest.mark.parametrize(("last", "code"), [("completed", 0), ("needs_decision", 1), ("failed", 1)])
+def test_following_succeeds_only_if_the_request_completed(
+    service: Service, lotus_here: LotusHere, last: str, code: int
+) -> None:
+    ended = {**REQUEST, "state": last, "items": [ITEM]}
+    service(httpx.Response(202, json=REQUEST), httpx.Response(200, json=ended))
+    result = lotus_here("erase", "anna", "--follow", "--json")
+    assert result.code == code
+    assert result.document["state"] == last
+
+
+def test_square_brackets_in_a_name_are_printed_as_they_are(
+    service: Service, lotus_here: LotusHere
+) -> None:
+    service(httpx.Response(200, json={**REQUEST, "items": [ITEM]}))
+    assert "digits [red]resnet" in lotus_here("status", str(REQUEST["id"])).out
+
+
+def test_status_without_an_id_lists_requests(service: Service, lotus_here: LotusHere) -> None:
+    service(httpx.Response(200, json={"items": [REQUEST], "next_cursor": None}))
+    assert str(REQUEST["id"]) in lotus_here("status").out
+
+
+DATASET: dict[str, Any] = {
+    "id": "dst_1",
+    "name": "digits",
+    "task": "image_classification",
+    "state": "ready",
+    "created_at": "2026-01-31T12:00:00Z",
+}
+MODEL = {**DATASET, "id": "mdl_1", "dataset": "dst_1", "architecture": "mlp"}
+ARTIFACT = {"sha256": "0" * 64, "size": 4, "media_type": "x/y", "state": "staged"}
+
+
+def test_a_dataset_folder_is_uploaded_registered_and_waited_for(
+    service: Service, lotus_here: LotusHere, tmp_path: Path
+) -> None:
+    about = {
+        "name": "digits",
+        "task": "image_classification",
+        "class_names": ["0", "1"],
+        "subject_columns": [{"column": "customer_id"}],
+        "manifest": "rows.parquet",
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(about))
+    (tmp_path / "rows.parquet").write_bytes(b"rows")
+    checking = {**DATASET, "state": "checking"}
+    seen = service(
+        httpx.Response(201, json=ARTIFACT),
+        httpx.Response(202, json=checking),
+        httpx.Response(200, json=DATASET),
+    )
+    result = lotus_here("datasets", "register", str(tmp_path), "--json")
+    assert (result.code, result.document["state"]) == (0, "ready")
+    assert seen[0].content == b"rows"
+    assert json.loads(seen[1].content) == {
+        "name": "digits",
+        "task": "image_classification",
+        "artifact": "0" * 64,
+        "class_names": ["0", "1"],
+        "subject_columns": [{"column": "customer_id"}],
+    }
+
+
+def test_a_model_finds_its_dataset_by_name(
+    service: Service, lotus_here: LotusHere, tmp_path: Path
+) -> None:
+    about = {"name": "m", "dataset": "other", "architecture": "mlp", "config": {"num_classes": 2}}
+    (tmp_path / "model.json").write_text(json.dumps(about))
+    (tmp_path / "model.safetensors").write_bytes(b"tensors")
+    seen = service(
+        httpx.Response(200, json={"items": [DATASET], "next_cursor": None}),
+        httpx.Response(201, json=ARTIFACT),
+        httpx.Response(202, json={**MODEL, "state": "checking"}),
+        httpx.Response(200, json=MODEL),
+    )
+    result = lotus_here("models", "register", str(tmp_path), "--dataset", "digits", "--json")
+    assert result.code == 0
+    assert json.loads(seen[2].content)["dataset"] == "dst_1"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is not there"),
+        ("{", "cannot be read as JSON"),
+        ("[]", "must hold a JSON object"),
+        ('{"name": "digits"}', "is not there"),
+    ],
+)
+def test_a_description_that_cannot_be_used_is_one_line(
+    service: Service, lotus_here: LotusHere, tmp_path: Path, content: str | None, message: str
+) -> None:
+    service()
+    if content is not None:
+        (tmp_path / "dataset.json").write_text(content)
+    result = lotus_here("datasets", "register", str(tmp_path))
+    assert result.code == 1
+    assert message in result.err and "Traceback" not in result.err

@@ -1,0 +1,181 @@
+"""One deletion request, from HTTP to a published version, with real processes."""
+
+import hashlib
+import json
+import os
+import signal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import safetensors.numpy
+from sqlalchemy import select
+
+from app.certificates.tables import Certificate
+from app.config import Settings
+from app.db import Database
+from tests.end_to_end.service import Service, subject, until
+
+WHO = "customer-0042"
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_a_request_ends_in_a_verified_published_version(digits: Path, tmp_path: Path) -> None:
+    with Service(tmp_path / "data") as service:
+        model = service.register(digits)
+        client = service.client
+        before = client.get_model(model).current_version
+        (impact,) = client.impact(subject(WHO))
+        assert impact.forget_count == 100 and impact.enough_data
+
+        request = service.follow(client.submit_erasure(subject(WHO)).id)
+        assert (request.state, request.outcome) == ("completed", "unlearned")
+        (item,) = request.items
+        assert item.run is not None
+        run = client.get_run(item.run)
+        after = client.get_model(model).current_version
+        assert before is not None and after is not None and run.published_version is not None
+        assert run.base_sha256 == before.sha256
+        assert run.published_version.sha256 == after.sha256 != before.sha256
+        assert after.number == before.number + 1
+
+        _the_report_says_what_happened(run.metrics, run.epochs)
+        assert run.verdict is not None
+        assert run.verdict["name"] in ("within_margin", "reduced", "not_shown")
+        assert item.numbers is not None and item.numbers["samples"] == 100
+
+        weights = tmp_path / "weights.safetensors"
+        client.download_current_weights(model, weights)
+        assert hashlib.sha256(weights.read_bytes()).hexdigest() == after.sha256
+        assert safetensors.numpy.load(weights.read_bytes())
+
+        kinds = [entry.kind for entry in client.audit_entries(request=request.id)]
+        assert kinds[0] == "erasure:request:received"
+        assert "certificates:certificate:written" in kinds
+        head = until(lambda: head if not (head := client.audit_head()).pending else None, "order")
+        assert head.size > len(kinds)
+    _the_certificate_is_of_this_case(tmp_path / "data", request.id, after.sha256)
+
+
+def _the_report_says_what_happened(report: dict | None, epochs: list) -> None:  # type: ignore[type-arg]
+    assert report is not None and epochs
+    assert report["sizes"]["n_f"] == 100
+    auc = report["scores"]["phi"]
+    assert auc["before"]["auc"] > 0.6 > auc["after"]["auc"]
+    assert report["accuracy"]["test"]["after"]["value"] > 0.9
+    assert {"temperature", "accuracy_gap", "validation_auc"} <= epochs[0].keys()
+
+
+def _the_certificate_is_of_this_case(data: Path, request: str, sha256: str) -> None:
+    database = Database(Settings(data_dir=data).effective_database_url)
+    with database.read() as session:
+        (certificate,) = session.scalars(select(Certificate)).all()
+        statement = json.loads(certificate.payload)
+        assert hashlib.sha256(certificate.payload).hexdigest() == certificate.payload_sha256
+    database.dispose()
+    assert statement["predicate"]["request"] == request
+    assert statement["subject"][0]["digest"]["sha256"] == sha256
+
+
+def test_a_runner_that_is_killed_is_started_again_and_the_request_completes_once(
+    digits: Path, tmp_path: Path
+) -> None:
+    with Service(tmp_path / "data") as service:
+        # Long enough to be caught in the middle.
+        model = service.register(digits, settings={"epochs": 60, "steer": False, "alpha": 1.0})
+        request = service.client.submit_erasure(subject(WHO)).id
+        runner = service.runner()
+        run = service.client.get_request(request).items[0].run
+        assert run is not None
+        until(lambda: service.client.get_run(run).epochs or None, "an epoch")
+        os.kill(runner, signal.SIGKILL)
+        until(lambda: _reached(service, run, 2), "a second attempt")
+        ended = service.follow(request)
+        assert ended.state in ("completed", "needs_decision")
+        versions = list(service.client.list_versions(model))
+        assert len([version for version in versions if version.run == run]) == 1
+        moves = [
+            (entry.facts["from_state"], entry.facts["to_state"], entry.facts["attempt"])
+            for entry in service.client.audit_entries(request=None)
+            if entry.kind == "erasure:run:moved"
+        ]
+        assert ("running", "queued", 1) in moves
+        assert [attempt for _, to, attempt in moves if to in ("succeeded", "rejected")] == [2]
+
+
+def _reached(service: Service, run: str, attempt: int) -> bool | None:
+    return service.client.get_run(run).attempt == attempt or None
+
+
+def test_the_service_that_is_killed_goes_on_where_it_was(digits: Path, tmp_path: Path) -> None:
+    """The lease of the dead worker runs out; the next service's loop takes the run back."""
+    service = Service(tmp_path / "data", LOTUS_LEASE_SECONDS="4", LOTUS_SWEEP_SECONDS="1")
+    with service:
+        service.register(digits)
+        request = service.client.submit_erasure(subject(WHO)).id
+        runner = service.runner()
+        service.stop(signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{runner}").exists() or None, "the runner's end")
+        service.start()
+        assert service.follow(request).state == "completed"
+
+
+def test_cancelling_stops_the_runner_and_publishes_nothing(digits: Path, tmp_path: Path) -> None:
+    with Service(tmp_path / "data", LOTUS_LEASE_SECONDS="4") as service:
+        model = service.register(digits, settings={"epochs": 400, "steer": False})
+        request = service.client.submit_erasure(subject(WHO)).id
+        runner = service.runner()
+        assert service.client.cancel(request).state == "cancelled"
+        until(lambda: not Path(f"/proc/{runner}").exists() or None, "the runner's end")
+        assert [version.number for version in service.client.list_versions(model)] == [1]
+        assert service.client.get_request(request).state == "cancelled"
+
+
+def test_no_raw_identity_sample_id_or_image_is_left_anywhere(digits: Path, tmp_path: Path) -> None:
+    canary = "canary-jane-doe-7f3a"
+    folder, image = _with_canaries(digits, tmp_path / "upload", canary)
+    with Service(tmp_path / "data") as service:
+        service.register(folder)
+        request = service.client.submit_erasure(subject(canary), external_id="case-1").id
+        assert service.follow(request).state == "completed"
+        service.client.submit_erasure(subject(f"{canary}-nobody"))
+        until(lambda: not service.client.audit_head().pending or None, "the sequencer")
+        # While it runs, and after it ended: journals, temporary files, logs.
+        _nothing_found(service, canary, image)
+    _nothing_found(service, canary, image)
+    assert not list((tmp_path / "data" / "staging").rglob("*.part"))
+
+
+def _with_canaries(digits: Path, folder: Path, canary: str) -> tuple[Path, bytes]:
+    """The example, with its person, that person's sample ids and one image made unmistakable."""
+    folder.mkdir()
+    for file in digits.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    table = pq.read_table(folder / "manifest.parquet")
+    owners = table["customer_id"].to_pylist()
+    ids = [
+        f"{canary}-sample-{row}" if owner == WHO else sample
+        for row, (owner, sample) in enumerate(
+            zip(owners, table["sample_id"].to_pylist(), strict=True)
+        )
+    ]
+    replaced = {
+        "customer_id": [canary if owner == WHO else owner for owner in owners],
+        "sample_id": ids,
+    }
+    for name, values in replaced.items():
+        position = table.schema.get_field_index(name)
+        table = table.set_column(position, name, pa.array(values, pa.string()))
+    pq.write_table(table, folder / "manifest.parquet")
+    image: bytes = table["image"][owners.index(WHO)].as_py()
+    return folder, image
+
+
+def _nothing_found(service: Service, canary: str, image: bytes) -> None:
+    searched = [path for path in service.data.rglob("*") if path.is_file()] + [service.log]
+    assert len(searched) > 5
+    for path in searched:
+        content = path.read_bytes()
+        assert canary.encode() not in content, path
+        assert image not in content, path

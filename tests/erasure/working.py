@@ -1,0 +1,107 @@
+"""A worker's part of a run without the computing: claims, and ends with given figures."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app.erasure import leases, publishing
+from app.erasure.leases import Claim
+from app.erasure.publishing import Judged, Weights
+from app.erasure.states import RunState
+from app.erasure.tables import Run, RunItem, Worker
+from app.erasure.transitions import Cause, Event, Fence, fenced_run, move_run
+from app.registry.tables import Model
+from app.runtime import Runtime
+from tests.erasure.factories import digest
+
+LEASE = timedelta(seconds=60)
+REPORT: dict[str, Any] = {
+    "sizes": {"n_f": 4, "n_u": 12, "delta_plan": 0.5},
+    "scores": None,
+    "accuracy": {},
+    "persons": [],
+}
+
+
+@dataclass
+class Hand:
+    """One worker, moved by the test."""
+
+    runtime: Runtime
+    worker: UUID
+
+    @classmethod
+    def hire(cls, runtime: Runtime, now: datetime) -> "Hand":
+        with runtime.database.write() as session:
+            worker = Worker(name="hand", heartbeat_at=now, started_at=now)
+            session.add(worker)
+        return cls(runtime, worker.id)
+
+    def claim(self, now: datetime, *, coalesce: float = 0.0) -> Claim | None:
+        with self.runtime.database.write() as session:
+            return leases.claim(
+                session,
+                self.runtime.keyring,
+                self.worker,
+                lease=LEASE,
+                coalesce=timedelta(seconds=coalesce),
+                now=now,
+            )
+
+    def must_claim(self, now: datetime) -> Fence:
+        claim = self.claim(now)
+        assert claim is not None
+        return claim.fence
+
+    def move(self, fence: Fence, to: RunState, now: datetime) -> None:
+        with self.runtime.database.write() as session:
+            run = fenced_run(session, fence)
+            controller = session.get_one(Model, run.model_id).controller_id
+            cause = Cause(Event.UNLEARNED, "service", now)
+            move_run(session, run, to, cause, controller=controller)
+
+    def publish(self, fence: Fence, now: datetime, *, weights: str = "new") -> RunState:
+        self.move(fence, RunState.VERIFYING, now)
+        self.move(fence, RunState.PUBLISHING, now)
+        return self.end(publishing.publish, fence, now, weights, "within_margin", "unlearned")
+
+    def reject(self, fence: Fence, now: datetime) -> None:
+        self.move(fence, RunState.VERIFYING, now)
+        self.end(publishing.reject, fence, now, "candidate", "distinguishable", None)
+
+    def end(
+        self,
+        finish: Any,
+        fence: Fence,
+        now: datetime,
+        weights: str,
+        verdict: str,
+        outcome: str | None,
+    ) -> Any:
+        detail = {
+            "name": verdict,
+            "sentence": "Stated by a test.",
+            "outcome": outcome,
+            "policy": {"delta_auc": 0.1},
+        }
+        with self.runtime.database.write() as session:
+            items = session.scalars(
+                select(RunItem.item_id).where(RunItem.run_id == fence.run_id)
+            ).all()
+            persons = {item: {"samples": 1, "outcome": outcome} for item in items}
+            return finish(
+                session,
+                self.runtime.keyring,
+                fence,
+                Weights(digest(f"{fence.run_id}/{weights}"), 10),
+                Judged(REPORT, verdict, detail, persons),
+                actor="service",
+                now=now,
+            )
+
+    def run(self, fence: Fence) -> Run:
+        with self.runtime.database.read() as session:
+            return session.get_one(Run, fence.run_id)
