@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from client.problems import DigestMismatch, problem_of
 from client.transport import unreachable
@@ -33,7 +33,7 @@ def chunks(path: Path, progress: Progress | None) -> Iterator[bytes]:
 
 
 def download(
-    http: httpx.Client, url: str, target: Path, expected: str | None, progress: Progress | None
+    http: httpx2.Client, url: str, target: Path, expected: str | None, progress: Progress | None
 ) -> str:
     """Writes `target` only once all bytes are there and match `expected`, or else the ETag."""
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
@@ -54,7 +54,7 @@ def download(
         if expected is not None and digest.hexdigest() != expected:
             raise DigestMismatch("the downloaded weights do not have the version's SHA-256")
         draft.replace(target)
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         raise unreachable(str(http.base_url), error) from error
     finally:
         with contextlib.suppress(FileNotFoundError):

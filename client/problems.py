@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 
 
 class LotusError(Exception):
@@ -66,7 +66,7 @@ class RegistrationInvalid(LotusProblem):
     """A dataset, model or version was read by a worker and cannot be used."""
 
 
-def problem_of(response: httpx.Response) -> LotusError:
+def problem_of(response: httpx2.Response) -> LotusError:
     """The exception for an answer of 400 or above."""
     try:
         body = response.json()
@@ -94,7 +94,7 @@ def field_faults(errors: object) -> tuple[FieldFault, ...]:
     )
 
 
-def retry_after(response: httpx.Response) -> float | None:
+def retry_after(response: httpx2.Response) -> float | None:
     """Seconds, where the service says how long to wait."""
     try:
         return max(0.0, float(response.headers["retry-after"]))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 
 from client.answers import Artifact, Dataset, Model, Registration, Version
 from client.files import Progress, chunks, download, sha256_of
@@ -28,9 +28,9 @@ class RegistryCalls(Transport):
                 content=chunks(path, progress),
                 headers=headers,
                 # The last write answers only when everything is safely on disk.
-                timeout=httpx.Timeout(self.timeout, read=max(self.timeout, 600.0)),
+                timeout=httpx2.Timeout(self.timeout, read=max(self.timeout, 600.0)),
             )
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise unreachable(self.base_url, error) from error
         return parse(response, Artifact)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import httpx
+import httpx2
 from pydantic import ValidationError
 
 from client.answers import Answer, Page
@@ -37,11 +37,11 @@ class Transport:
         api_key: str,
         timeout: float = 30.0,
         *,
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
-        self.http = httpx.Client(
+        self.http = httpx2.Client(
             base_url=self.base_url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=timeout,
@@ -70,7 +70,7 @@ class Transport:
             last = attempt == GET_ATTEMPTS
             try:
                 response = self.http.get(path, params=given)
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 if last:
                     raise unreachable(self.base_url, error) from error
                 pause(0.2 * 4 ** (attempt - 1))
@@ -94,7 +94,7 @@ class Transport:
             response = self.http.request(
                 method, path, json=given if body is not None else None, headers=headers
             )
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise unreachable(self.base_url, error) from error
         return parse(response, kind)
 
@@ -112,7 +112,7 @@ class Transport:
                 return
 
 
-def parse(response: httpx.Response, kind: type[SomeAnswer]) -> SomeAnswer:
+def parse(response: httpx2.Response, kind: type[SomeAnswer]) -> SomeAnswer:
     if response.status_code >= 400:
         raise problem_of(response)
     try:
@@ -130,7 +130,7 @@ def checked(kind: type[SomeAnswer], body: object) -> SomeAnswer:
         raise UnexpectedAnswer(f"not a {kind.__name__}: {fields}") from error
 
 
-def unreachable(base_url: str, error: httpx.TransportError) -> LotusUnreachable:
+def unreachable(base_url: str, error: httpx2.TransportError) -> LotusUnreachable:
     why = str(error) or type(error).__name__
     return LotusUnreachable(f"no answer from {base_url}: {why}")
 

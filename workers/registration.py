@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import app.schema  # noqa: F401  (a foreign key takes its type from the table that it names)
 from app import observability
 from app.config import Settings
 from app.http.problems import Problem

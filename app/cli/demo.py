@@ -124,6 +124,7 @@ def _train(service: DemoService, case: Case, *, as_json: bool) -> dict[str, Any]
     with progress(as_json=as_json) as bars:
         task = bars.add_task("training the classifier to unlearn from", total=None)
         for line in training.stdout:
+            service.require_running()
             event = json.loads(line)
             if event["event"] == "epoch":
                 bars.update(task, total=event["epochs"], completed=event["epoch"])

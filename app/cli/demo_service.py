@@ -32,6 +32,7 @@ class DemoService:
         self._folder = tempfile.TemporaryDirectory(prefix="lotus-demo-")
         self.folder = Path(self._folder.name)
         self._log = self.folder / "service.log"
+        (self.folder / "tmp").mkdir()
         self._children: list[subprocess.Popen[str]] = []
         self._signals: dict[int, Any] = {}
 
@@ -73,6 +74,10 @@ class DemoService:
                 return
         raise Failure("the service did not start")
 
+    def require_running(self) -> None:
+        if self._service.poll() is not None:
+            raise Failure("the service ended by itself")
+
     def wait_for_end(self) -> None:
         self._service.wait()
 
@@ -110,6 +115,7 @@ class DemoService:
         return {
             **kept,
             "LOTUS_DATA_DIR": str(self.folder / "data"),
+            "TMPDIR": str(self.folder / "tmp"),  # so that caches of libraries go with the rest
             "PYTHONPATH": os.pathsep.join(path),
         }
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from app.cli import serve as serving
@@ -43,9 +43,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_the_first_start_shows_a_key_that_works_and_later_starts_show_none(serve: Serve) -> None:
     first = serve()
     headers = {"Authorization": f"Bearer {first.said['key']}"}
-    assert httpx.get(f"{first.said['url']}/livez").status_code == 200
-    assert httpx.get(f"{first.said['url']}/api/v1/models").status_code == 401
-    listed = httpx.get(f"{first.said['url']}/api/v1/models", headers=headers)
+    assert httpx2.get(f"{first.said['url']}/livez").status_code == 200
+    assert httpx2.get(f"{first.said['url']}/api/v1/models").status_code == 401
+    listed = httpx2.get(f"{first.said['url']}/api/v1/models", headers=headers)
     assert listed.json() == {"items": [], "next_cursor": None}
     first.end()
     assert serve().said["key"] is None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from app.cli import connection, erasing, registering
@@ -25,10 +25,10 @@ ITEM = {
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Request]]:
+def service(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx2.Request]]:
     """`service(answer, ...)`: what the commands of this test get, and the requests they sent."""
 
-    def answers(*prepared: httpx.Response) -> list[httpx.Request]:
+    def answers(*prepared: httpx2.Response) -> list[httpx2.Request]:
         client, seen = answering(*prepared)
         for module in (erasing, registering):
             monkeypatch.setattr(module, "connect", lambda: client)
@@ -37,7 +37,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Request
     return answers
 
 
-Service = Callable[..., list[httpx.Request]]
+Service = Callable[..., list[httpx2.Request]]
 
 
 def test_without_a_key_the_command_says_which_variable_is_missing(
@@ -59,7 +59,7 @@ def test_address_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPat
 def test_a_problem_is_one_line_with_title_detail_and_fields(
     service: Service, lotus_here: LotusHere
 ) -> None:
-    service(httpx.Response(422, json=PROBLEM))
+    service(httpx2.Response(422, json=PROBLEM))
     result = lotus_here("erase", "anna")
     assert result.code == 1
     assert result.err == (
@@ -71,7 +71,7 @@ def test_a_problem_is_one_line_with_title_detail_and_fields(
 def test_a_problem_is_a_document_where_json_was_asked_for(
     service: Service, lotus_here: LotusHere
 ) -> None:
-    service(httpx.Response(422, json=PROBLEM))
+    service(httpx2.Response(422, json=PROBLEM))
     result = lotus_here("erase", "anna", "--json")
     assert result.code == 1
     assert result.document == {"error": PROBLEM}
@@ -80,7 +80,7 @@ def test_a_problem_is_a_document_where_json_was_asked_for(
 def test_erase_sends_the_identity_with_its_type_and_form(
     service: Service, lotus_here: LotusHere
 ) -> None:
-    seen = service(httpx.Response(202, json=REQUEST))
+    seen = service(httpx2.Response(202, json=REQUEST))
     assert lotus_here("erase", "0" * 64, "--type", "email", "--sha256").code == 0
     assert json.loads(seen[0].content)["subjects"] == [
         {"type": "email", "value": "0" * 64, "format": "sha256"}
@@ -91,7 +91,7 @@ def test_erase_reads_the_identity_from_the_standard_input(
     service: Service, lotus_here: LotusHere, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "in").write_text("anna@example.org\n")
-    seen = service(httpx.Response(202, json=REQUEST))
+    seen = service(httpx2.Response(202, json=REQUEST))
     with (tmp_path / "in").open() as file:
         monkeypatch.setattr("sys.stdin", file)
         lotus_here("erase", "-", "--type", "email")
@@ -103,7 +103,7 @@ def test_following_succeeds_only_if_the_request_completed(
     service: Service, lotus_here: LotusHere, last: str, code: int
 ) -> None:
     ended = {**REQUEST, "state": last, "items": [ITEM]}
-    service(httpx.Response(202, json=REQUEST), httpx.Response(200, json=ended))
+    service(httpx2.Response(202, json=REQUEST), httpx2.Response(200, json=ended))
     result = lotus_here("erase", "anna", "--follow", "--json")
     assert result.code == code
     assert result.document["state"] == last
@@ -112,12 +112,12 @@ def test_following_succeeds_only_if_the_request_completed(
 def test_square_brackets_in_a_name_are_printed_as_they_are(
     service: Service, lotus_here: LotusHere
 ) -> None:
-    service(httpx.Response(200, json={**REQUEST, "items": [ITEM]}))
+    service(httpx2.Response(200, json={**REQUEST, "items": [ITEM]}))
     assert "digits [red]resnet" in lotus_here("status", str(REQUEST["id"])).out
 
 
 def test_status_without_an_id_lists_requests(service: Service, lotus_here: LotusHere) -> None:
-    service(httpx.Response(200, json={"items": [REQUEST], "next_cursor": None}))
+    service(httpx2.Response(200, json={"items": [REQUEST], "next_cursor": None}))
     assert str(REQUEST["id"]) in lotus_here("status").out
 
 
@@ -146,9 +146,9 @@ def test_a_dataset_folder_is_uploaded_registered_and_waited_for(
     (tmp_path / "rows.parquet").write_bytes(b"rows")
     checking = {**DATASET, "state": "checking"}
     seen = service(
-        httpx.Response(201, json=ARTIFACT),
-        httpx.Response(202, json=checking),
-        httpx.Response(200, json=DATASET),
+        httpx2.Response(201, json=ARTIFACT),
+        httpx2.Response(202, json=checking),
+        httpx2.Response(200, json=DATASET),
     )
     result = lotus_here("datasets", "register", str(tmp_path), "--json")
     assert (result.code, result.document["state"]) == (0, "ready")
@@ -169,10 +169,10 @@ def test_a_model_finds_its_dataset_by_name(
     (tmp_path / "model.json").write_text(json.dumps(about))
     (tmp_path / "model.safetensors").write_bytes(b"tensors")
     seen = service(
-        httpx.Response(200, json={"items": [DATASET], "next_cursor": None}),
-        httpx.Response(201, json=ARTIFACT),
-        httpx.Response(202, json={**MODEL, "state": "checking"}),
-        httpx.Response(200, json=MODEL),
+        httpx2.Response(200, json={"items": [DATASET], "next_cursor": None}),
+        httpx2.Response(201, json=ARTIFACT),
+        httpx2.Response(202, json={**MODEL, "state": "checking"}),
+        httpx2.Response(200, json=MODEL),
     )
     result = lotus_here("models", "register", str(tmp_path), "--dataset", "digits", "--json")
     assert result.code == 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 
 from client import LotusClient
 
@@ -26,12 +26,12 @@ PROBLEM = {
 }
 
 
-def answering(*answers: httpx.Response | Exception) -> tuple[LotusClient, list[httpx.Request]]:
+def answering(*answers: httpx2.Response | Exception) -> tuple[LotusClient, list[httpx2.Request]]:
     """A client whose service gives these answers in turn, and what it was sent."""
-    seen: list[httpx.Request] = []
-    left: Iterator[httpx.Response | Exception] = iter(answers)
+    seen: list[httpx2.Request] = []
+    left: Iterator[httpx2.Response | Exception] = iter(answers)
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         request.read()
         seen.append(request)
         following = next(left)
@@ -39,4 +39,4 @@ def answering(*answers: httpx.Response | Exception) -> tuple[LotusClient, list[h
             raise following
         return following
 
-    return LotusClient("http://service/", "key", transport=httpx.MockTransport(answer)), seen
+    return LotusClient("http://service/", "key", transport=httpx2.MockTransport(answer)), seen

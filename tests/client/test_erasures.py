@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-import httpx
+import httpx2
 import pytest
 
 from client import LotusClient, Subject, TookTooLong
@@ -11,7 +11,7 @@ from tests.client.service import REQUEST, answering
 
 
 def test_a_request_carries_what_was_given_and_nothing_else() -> None:
-    lotus, seen = answering(httpx.Response(202, json=REQUEST))
+    lotus, seen = answering(httpx2.Response(202, json=REQUEST))
     asked = datetime(2026, 1, 31, 12, tzinfo=UTC)
     lotus.submit_erasure(
         [Subject("anna@example.org", "email"), Subject("42")],
@@ -32,7 +32,7 @@ def test_a_request_carries_what_was_given_and_nothing_else() -> None:
 
 
 def test_cancelling_sends_no_body() -> None:
-    lotus, seen = answering(httpx.Response(202, json=REQUEST))
+    lotus, seen = answering(httpx2.Response(202, json=REQUEST))
     lotus.cancel("req_1")
     assert (seen[0].method, seen[0].url.path) == ("POST", "/api/v1/erasure-requests/req_1/cancel")
     assert seen[0].content == b""
@@ -47,7 +47,7 @@ def test_impact_answers_one_entry_for_each_model() -> None:
         "unseen_count": 1297,
         "enough_data": True,
     }
-    lotus, _ = answering(httpx.Response(200, json={"models": [model]}))
+    lotus, _ = answering(httpx2.Response(200, json={"models": [model]}))
     [found] = lotus.impact([Subject("42")])
     assert (found.forget_count, found.estimated_seconds) == (100, None)
 
@@ -55,14 +55,14 @@ def test_impact_answers_one_entry_for_each_model() -> None:
 @pytest.mark.parametrize("last", ["completed", "cancelled", "refused", "needs_decision", "failed"])
 def test_watching_ends_when_the_request_ends_or_needs_a_person(last: str) -> None:
     states = ["scheduled", "running", last, "never asked for"]
-    answers = [httpx.Response(200, json={**REQUEST, "state": state}) for state in states]
+    answers = [httpx2.Response(200, json={**REQUEST, "state": state}) for state in states]
     lotus, seen = answering(*answers)
     assert [now.state for now in lotus.watch("req_1", interval=0)] == states[:3]
     assert len(seen) == 3
 
 
 def test_watching_gives_up_when_the_time_is_over() -> None:
-    answer = httpx.MockTransport(lambda request: httpx.Response(200, json=REQUEST))
+    answer = httpx2.MockTransport(lambda request: httpx2.Response(200, json=REQUEST))
     lotus = LotusClient("http://service", "key", transport=answer)
     with pytest.raises(TookTooLong):
         list(lotus.watch("req_1", timeout=0, interval=0))
@@ -76,7 +76,7 @@ def test_audit_entries_of_one_request_are_asked_for_by_its_id() -> None:
         "leaf_hash": "00" * 32,
         "created_at": "2026-01-31T12:00:00Z",
     }
-    lotus, seen = answering(httpx.Response(200, json={"items": [entry], "next_cursor": None}))
+    lotus, seen = answering(httpx2.Response(200, json={"items": [entry], "next_cursor": None}))
     [found] = lotus.audit_entries(request="req_1")
     assert found.index is None
     assert dict(seen[0].url.params) == {"request": "req_1"}

