@@ -1,5 +1,6 @@
 """What most tests need: a data folder with a migrated database, and a client with a key."""
 
+import base64
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from app.keys import service as keys
 from app.keys.scopes import ALL_SCOPES, Scope
 from app.main import create_app
 from app.runtime import Runtime
+from tests.databases import SERVER, database_of_its_own
 
 MakeKey = Callable[..., str]
 
@@ -31,14 +33,33 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def settings(tmp_path: Path, migrated_file: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+@pytest.fixture(params=["sqlite", *(["postgresql"] if SERVER else [])])
+def settings(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    migrated_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Settings]:
+    """A data folder of this test's own, over a migrated database of each dialect."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"LOTUS_{name.upper()}", raising=False)
     data = tmp_path / "data"
     data.mkdir()
-    shutil.copy(migrated_file, data / "lotus.db")
-    return Settings(data_dir=data)
+    if request.param == "sqlite":
+        shutil.copy(migrated_file, data / "lotus.db")
+        yield Settings(data_dir=data)
+        return
+    assert SERVER is not None
+    with database_of_its_own(SERVER) as database:
+        migrate.upgrade(database)
+        key = base64.b64encode(bytes(32)).decode()
+        yield Settings(
+            data_dir=data,
+            database_url=database.url.render_as_string(hide_password=False),
+            secret_key=key,
+            pseudonym_key=f"k1:{key}",
+            suppression_key=key,
+        )
 
 
 @pytest.fixture

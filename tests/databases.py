@@ -25,7 +25,7 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[D
         return
     if not SERVER:
         pytest.skip("LOTUS_TEST_DATABASE_URL names no server")
-    with _own_database(SERVER) as database:
+    with database_of_its_own(SERVER) as database:
         yield database
 
 
@@ -37,7 +37,7 @@ def database(empty_database: Database) -> Database:
 
 
 @contextmanager
-def _own_database(server: str) -> Iterator[Database]:
+def database_of_its_own(server: str) -> Iterator[Database]:
     """A database of this test's own on the server, dropped at the end."""
     name = f"lotus_test_{secrets.token_hex(6)}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")

@@ -31,6 +31,7 @@ from app.erasure.transitions import Event, LeaseLost
 from app.observability import fields
 from app.registry import checks
 from app.runtime import Runtime
+from workers.leftovers import clear_leftovers
 from workers.parent import end_with_parent
 
 log = logging.getLogger("lotus.worker")
@@ -38,6 +39,7 @@ log = logging.getLogger("lotus.worker")
 # The audit log promises that a committed entry has its index within about a second.
 TICK_SECONDS = 1.0
 HEARTBEAT_EVERY = timedelta(seconds=15)
+CLEAR_EVERY = timedelta(hours=1)
 
 
 class LocalWorker:
@@ -48,13 +50,16 @@ class LocalWorker:
         self.id = _register(runtime)
         self.run: tuple[subprocess.Popen[bytes], Claim] | None = None
         self.registration: subprocess.Popen[bytes] | None = None
-        self.next_sweep = self.next_heartbeat = datetime.min.replace(tzinfo=UTC)
+        self.next_sweep = self.next_heartbeat = self.next_clearing = datetime.min.replace(
+            tzinfo=UTC
+        )
 
     def tick(self, now: datetime) -> None:
         """Everything that may be due now; cheap if nothing is."""
         self._beat(now)
         self._sequence(now)
         self._sweep(now)
+        self._clear(now)
         self._registrations(now)
         self._reap(now)
         if self.run is None:
@@ -133,6 +138,13 @@ class LocalWorker:
             taken_back = leases.sweep(session, self.runtime.keyring, now=now)
         if taken_back:
             log.warning("expired leases taken back", extra=fields(runs=taken_back))
+
+    def _clear(self, now: datetime) -> None:
+        """Uploads that were never registered hold identities: they must not wait for a next one."""
+        if now < self.next_clearing:
+            return
+        self.next_clearing = now + CLEAR_EVERY
+        clear_leftovers(self.runtime, now=now)
 
     def _beat(self, now: datetime) -> None:
         if now < self.next_heartbeat:

@@ -52,7 +52,7 @@ class Runner:
         self.job = self._read(inputs.read_job)
 
     def run(self) -> RunState:
-        job = self.job
+        job, policy = self.job, self.job.policy.verification
         self._progress("loading")
         given = inputs.gather(self.runtime, job, self.device)
         before = evaluation.observe(given.model, given.evaluation)
@@ -67,6 +67,8 @@ class Runner:
             persons=given.persons,
             unseen_persons=given.unseen_persons,
             reference=_reference(given, job.seed),
+            reference_auc=policy.reference_auc,
+            reference_p=policy.reference_p,
         ).to_dict()
         judged, publish = self._judge(report)
         weights = self._store(given.model)

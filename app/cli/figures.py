@@ -90,12 +90,14 @@ def print_first_page(metrics: Figures) -> None:
 
 
 def first_page_rows(metrics: Figures) -> list[list[str]]:
-    """Number, figure, before, after, and what says how far the figure can be trusted."""
-    sizes, rf_jsd = metrics["sizes"], metrics["rf_jsd"]
-    leading, band = metrics["scores"][LEADING_SCORE], metrics["band"]
-    auc, proved = leading["after"], leading["after"]["margin_proved"]
-    ends = auc["interval_90"] or (None, None)
-    unseen, utility = metrics["accuracy"]["test"], metrics["utility"]
+    """Number, figure, before, after, and what says how far the figure can be trusted.
+
+    A figure that could not be computed is a dash; `reasons` of the report says why.
+    """
+    sizes, rf_jsd, band = part(metrics, "sizes"), part(metrics, "rf_jsd"), part(metrics, "band")
+    leading = part(metrics, "scores", LEADING_SCORE)
+    auc, accuracy = part(leading, "after"), part(metrics, "accuracy", "test")
+    ends = auc.get("interval_90") or (None, None)
     return [
         [
             "1",
@@ -107,46 +109,48 @@ def first_page_rows(metrics: Figures) -> list[list[str]]:
         [
             "2",
             "attack AUC",
-            number(leading["before"]["auc"]),
-            number(auc["auc"]),
-            f"90 % {interval(*ends)}, margin proved {number(proved)}",
+            number(part(leading, "before").get("auc")),
+            number(auc.get("auc")),
+            f"90 % {interval(*ends)}, margin proved {number(auc.get('margin_proved'))}",
         ],
         [
             "3",
             "band advantage",
-            number(band["before"]["advantage"]),
-            number(band["after"]["advantage"]),
-            f"95 % upper bound {number(band['after']['upper_95'])}",
+            number(part(band, "before").get("advantage")),
+            number(part(band, "after").get("advantage")),
+            f"95 % upper bound {number(part(band, 'after').get('upper_95'))}",
         ],
         [
             "4",
             "RF-JSD, nats",
-            number(rf_jsd["before"], 4),
-            number(rf_jsd["value"], 4),
-            f"same-model p {number(_same_model_p(rf_jsd))}",
+            number(rf_jsd.get("before"), 4),
+            number(rf_jsd.get("value"), 4),
+            f"same-model p {number(part(rf_jsd, 'same_after').get('p_up'))}",
         ],
         [
             "5",
             "accuracy on unseen data",
-            percent(unseen["before"]["value"]),
-            percent(unseen["after"]["value"]),
-            _paired_change(utility),
+            percent(part(accuracy, "before").get("value")),
+            percent(part(accuracy, "after").get("value")),
+            _paired_change(part(metrics, "utility")),
         ],
     ]
 
 
-def _same_model_p(rf_jsd: Figures) -> float | None:
-    same = rf_jsd["same_after"]
-    return None if same is None else same["p_up"]
+def part(figures: Figures, *names: str) -> Figures:
+    """A part of the report, or an empty one where it could not be computed."""
+    found: Any = figures
+    for name in names:
+        found = found.get(name) or {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _paired_change(utility: Figures) -> str:
     """The report states a fall; a reader expects the sign of a change."""
-    fall, low, high = utility["fall"], utility["low"], utility["high"]
-    if fall is None:
+    if not utility:
         return "-"
-    points = f"{-100 * fall:+.1f} points"
-    return f"{points}, 95 % [{-100 * high:+.1f}, {-100 * low:+.1f}]"
+    fall, low, high = (100 * utility[name] for name in ("fall", "low", "high"))
+    return f"{-fall:+.1f} points, 95 % [{-high:+.1f}, {-low:+.1f}]"
 
 
 def print_accuracies(metrics: Figures) -> None:

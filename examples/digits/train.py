@@ -34,6 +34,7 @@ ARCHITECTURE = "resnet-small"
 CONFIG: dict[str, Any] = {"in_channels": 1, "image_size": 8, "num_classes": 10}
 TRAIN_ROWS = 500
 SPREAD_ROWS = 100
+ROWS_OF_OTHERS = (10, 31)
 WRITER_ROWS = 130
 EPOCHS, BATCH = 25, 64
 LEARNING_RATE, PEAK_LEARNING_RATE = 1e-3, 2e-3
@@ -76,7 +77,11 @@ def load(seed: int, subject: str) -> Digits:
     held_out = rng.permutation(np.setdiff1d(np.arange(len(labels)), train))
     split[train] = "train"
     split[held_out[: len(held_out) // 2]] = "validation"
-    return Digits(pixels, labels, split, customers(rng, len(labels), forget))
+    others = np.setdiff1d(np.arange(len(labels)), forget)
+    if subject == "spread":
+        # The subject's digits come from every writer's; so must everybody else's.
+        others = rng.permutation(others)
+    return Digits(pixels, labels, split, customers(rng, others, forget))
 
 
 def writer_rows(rng: np.random.Generator, rows: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -87,13 +92,14 @@ def writer_rows(rng: np.random.Generator, rows: int) -> tuple[NDArray[Any], NDAr
     return np.concatenate([block, others]), block
 
 
-def customers(rng: np.random.Generator, rows: int, forget: NDArray[Any]) -> NDArray[np.str_]:
-    """SYNTHETIC ids: the subject owns `forget`, everybody else two to six neighbouring rows."""
-    owner = np.full(rows, "", dtype="<U13")
-    others = np.setdiff1d(np.arange(rows), forget)
+def customers(
+    rng: np.random.Generator, others: NDArray[Any], forget: NDArray[Any]
+) -> NDArray[np.str_]:
+    """SYNTHETIC ids: the subject owns `forget`, everybody else the next few rows of `others`."""
+    owner = np.full(len(others) + len(forget), "", dtype="<U13")
     number, at = 1000, 0
     while at < len(others):
-        count = int(rng.integers(2, 7))
+        count = int(rng.integers(*ROWS_OF_OTHERS))
         owner[others[at : at + count]] = f"customer-{number}"
         number, at = number + 1, at + count
     owner[forget] = SUBJECT

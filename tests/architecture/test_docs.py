@@ -11,6 +11,7 @@ import pytest
 from app.config import Settings
 from app.erasure import states
 from app.keys.scopes import Scope
+from app.registry.verification_policy import VerificationPolicy
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -77,3 +78,9 @@ def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_the_margins_of_a_verdict_are_listed_with_their_defaults() -> None:
+    section = (DOCS / "reading-a-report.md").read_text().split("## Margins and levels\n")[1]
+    listed = {row[0]: float(row[1]) for row in table_rows(section)[1:]}
+    assert listed == VerificationPolicy().model_dump()

@@ -53,20 +53,17 @@ def test_the_first_page_has_five_figures_before_and_after() -> None:
     ]
 
 
-def test_figures_that_could_not_be_computed_are_dashes() -> None:
-    leading = {"before": {"auc": None}, "after": {"auc": None}}
-    leading["after"] |= {"interval_90": None, "margin_proved": None}
-    rows = first_page_rows(
-        {
-            **REPORT,
-            "scores": {"phi": leading},
-            "rf_jsd": {"before": None, "value": None, "same_after": None},
-            "utility": {"fall": None, "low": None, "high": None},
-        }
-    )
-    assert rows[1][2:] == ["-", "-", "90 % [-, -], margin proved -"]
-    assert rows[3][2:] == ["-", "-", "same-model p -"]
-    assert rows[4][4] == "-"
+@pytest.mark.parametrize("missing", [None, {}])
+def test_figures_that_could_not_be_computed_are_dashes(missing: dict[str, Any] | None) -> None:
+    sizes = {"n_f": 3, "n_u": 0, "delta_plan": None}
+    report = {**dict.fromkeys(REPORT, missing), "sizes": sizes}
+    assert [row[2:] for row in first_page_rows(report)] == [
+        ["3 forget", "0 unseen", "can prove a margin of -"],
+        ["-", "-", "90 % [-, -], margin proved -"],
+        ["-", "-", "95 % upper bound -"],
+        ["-", "-", "same-model p -"],
+        ["-", "-", "-"],
+    ]
 
 
 def test_numbers_are_rounded_once() -> None:

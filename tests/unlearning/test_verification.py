@@ -11,6 +11,7 @@ import torch
 
 from workers.unlearning import errors
 from workers.unlearning.evaluation import Observation, SetObservation
+from workers.unlearning.reference import ReferenceCheck
 from workers.unlearning.verification import reference_check, verify
 
 CLASSES = 5
@@ -262,6 +263,21 @@ def test_differences_between_never_trained_persons_widen_the_interval() -> None:
     assert wide**2 == pytest.approx(narrow**2 + extra)
     even = verify(before, after, seed=7, permutations=FEW, unseen_persons=strangers).to_dict()
     assert even["person_null"]["variance_after"]["phi"] < 0.005
+
+
+def test_differences_between_persons_count_only_where_the_inputs_differ() -> None:
+    labels, strangers = labels_of(60, 4), np.arange(300) % 20
+    before, after = model(labels, 5.0, seed=1), model(labels, 2.0, seed=2)
+
+    def null(auc: float, p_value: float) -> object:
+        check = ReferenceCheck(auc, p_value, 60, 99)
+        return verify(
+            before, after, seed=7, permutations=FEW, unseen_persons=strangers, reference=check
+        ).to_dict()["person_null"]
+
+    assert null(0.6, 0.01) is not None
+    assert null(0.59, 0.001) is None
+    assert null(0.9, 0.02) is None
 
 
 def test_too_few_unseen_persons_give_no_person_level_null() -> None:

@@ -342,7 +342,11 @@ def _closed_request(session: Any, controller: Any, now: datetime) -> Any:
 def test_the_process_ends_by_itself_and_leaves_nothing_to_do(front: Front) -> None:
     dataset = front.ready_dataset()
     model = front.post_model(dataset, front.upload(weights())).json()["id"]
-    environment = {**os.environ, "LOTUS_DATA_DIR": str(front.runtime.settings.data_dir)}
+    given = front.runtime.settings.model_dump(exclude_none=True)
+    environment = {
+        **os.environ,
+        **{f"LOTUS_{name.upper()}": str(value) for name, value in given.items()},
+    }
     ended = subprocess.run(
         [sys.executable, "-m", "workers.registration"],
         env=environment,

@@ -32,6 +32,12 @@ class ReferenceCheck:
     permutations: int
     reason: str | None = None
 
+    def fires(self, auc: float, p_value: float) -> bool:
+        """The samples differ from the unseen ones by their inputs alone: .5 is not the target."""
+        if self.auc is None or self.p_value is None:
+            return False
+        return self.auc >= auc and self.p_value <= p_value
+
 
 def reference_check(
     forget_inputs: Tensor,
