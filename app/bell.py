@@ -3,7 +3,7 @@
 On a single machine the bell is a byte in a FIFO of the data folder.
 """
 
-import errno
+import logging
 import os
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.db import after_commit
+from app.observability import fields
 
-_NOBODY_LISTENS = (errno.ENXIO, errno.ENOENT, errno.EAGAIN)
+log = logging.getLogger("lotus.bell")
 
 
 def ring(settings: Settings) -> None:
@@ -32,6 +33,6 @@ def _ring_fifo(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        # No listener, or a full pipe: either way a worker will look of its own accord.
-        if error.errno not in _NOBODY_LISTENS:
-            raise
+        # Nobody listens, the pipe is full, or worse: the call that rings has committed, so nothing
+        # may fail it any more, and a worker will look of its own accord.
+        log.debug("bell not heard", extra=fields(errno=error.errno))

@@ -12,13 +12,14 @@ MEBIBYTE = 1024 * 1024
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="LOTUS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LOTUS_", frozen=True, hide_input_in_errors=True)
 
     data_dir: Annotated[Path, Field(description="Database, artifacts and keys of one machine.")] = (
         Path("data")
     )
     database_url: Annotated[
-        str | None, Field(description="SQLAlchemy URL. Default: SQLite in the data folder.")
+        str | None,
+        Field(repr=False, description="SQLAlchemy URL. Default: SQLite in the data folder."),
     ] = None
     device: Annotated[
         str, Field(description="`auto`, `cpu` or `cuda[:N]`: where runs compute.")

@@ -1,10 +1,12 @@
 """The database: engine, sessions, and the column types that both dialects share.
 
-Two kinds of session exist. A read session never takes a write lock. A write session begins with
-`BEGIN IMMEDIATE` on SQLite, so that a transaction either owns the write lock from its first
-statement or waits for it; a transaction that reads first and writes later would fail half-way.
+Two kinds of session exist. A read session is for reading, and takes no lock that a writer waits
+for. A write session begins with `BEGIN IMMEDIATE` on SQLite, so that a transaction either owns the
+write lock from its first statement or waits for it; a transaction that reads first and writes later
+would fail half-way.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -102,24 +104,26 @@ class Database:
             pool_pre_ping=True,
             hide_parameters=True,  # errors are logged, and a bound value may be a reference
         )
-        writing = self.engine
         if self.is_sqlite:
-            writing = self.engine.execution_options(lotus_writes=True)
+            _create_private(self.url.database)
             _prepare_sqlite(self.engine)
         # Objects stay readable after the commit, which happens at the edge, after the service ran.
-        self._read = sessionmaker(self.engine, expire_on_commit=False)
-        self._write = sessionmaker(writing, expire_on_commit=False)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._writers: dict[float, Engine] = {}
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with self._read() as session:
+        with self._sessions() as session:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, wait: float = WRITE_WAIT_SECONDS) -> Iterator[Session]:
         """One transaction: commits at the end, rolls back on any exception, then runs what
-        `after_commit` collected."""
-        with self._write() as session:
+        `after_commit` collected. On SQLite it waits so many seconds for its turn at most, then
+        raises OperationalError."""
+        if wait not in self._writers:
+            self._writers[wait] = self.engine.execution_options(lotus_write_wait=wait)
+        with self._sessions(bind=self._writers[wait]) as session:
             with session.begin():
                 yield session
             for action in session.info.pop("after_commit", {}).values():
@@ -132,6 +136,12 @@ class Database:
 def after_commit(session: Session, name: str, action: Any) -> None:
     """Call `action` once when this write session has committed; the same name replaces itself."""
     session.info.setdefault("after_commit", {})[name] = action
+
+
+def _create_private(path: str | None) -> None:
+    """The database holds keyed references of persons: for the service's own user alone."""
+    if path and path != ":memory:":
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _prepare_sqlite(engine: Engine) -> None:
@@ -151,13 +161,15 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get("lotus_writes"):
+        wait = connection.get_execution_options().get("lotus_write_wait")
+        if wait is None:
             connection.exec_driver_sql("BEGIN")
             return
-        if not turn.acquire(timeout=WRITE_WAIT_SECONDS):
+        if not turn.acquire(timeout=wait):
             raise OperationalError("BEGIN IMMEDIATE", None, TimeoutError("database is busy"))
         connection.info["lotus_turn"] = True
         try:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         except BaseException:
             connection.info.pop("lotus_turn", None)

@@ -45,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_upload_bytes=settings.max_upload_bytes,
     )
     app.add_middleware(observability.RequestLog)
-    api = APIRouter(prefix=API)
+    api = APIRouter(prefix=API, responses=problems.RESPONSES)
     for router in (erasure_requests, runs, registry, audit):
         api.include_router(router)
     app.include_router(api)

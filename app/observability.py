@@ -13,6 +13,8 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.http import problems
+
 _request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
 _OWN_FIELDS = "lotus_fields"
 HEADER = b"x-request-id"
@@ -67,17 +69,23 @@ class RequestLog:
             return
         request_id = uuid4().hex
         token = _request_id.set(request_id)
-        started, status = time.monotonic(), 500
+        started, status, answered = time.monotonic(), 500, False
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 message["headers"] = [*message["headers"], (HEADER, request_id.encode())]
             await send(message)
 
         try:
             await self.app(scope, receive, noted)
+        except Exception:
+            log.exception("a call failed")
+            if answered:
+                raise  # the connection breaks, so that nobody takes half an answer for a whole one
+            refusal = problems.answer(problems.Internal("The service failed; its log says why."))
+            await refusal(scope, receive, noted)
         finally:
             route = scope.get("route")
             log.info(

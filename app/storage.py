@@ -2,7 +2,9 @@
 
 Two places. **Staged** files are uploads as they came: they may hold raw identities, belong to one
 owner, and go when their registration ends. **Stored** files are what the service keeps: weights and
-shards. A file appears under its name only when every byte is on the disk and the digest fits.
+shards. A file appears under its name only when every byte is on the disk and the digest fits. Its
+time is that at which it was last put there, also where equal bytes lay there already: a sweep takes
+only files for forgotten that nobody has put there lately.
 """
 
 import hashlib
@@ -12,11 +14,13 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 from uuid import UUID
+
+from app.disk import create, listed, modified, remove, renewed, settle, sync_folder
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _DRAFT_PREFIX = ".draft-"
@@ -75,7 +79,7 @@ class Upload:
         """Raises DigestMismatch; otherwise the file is on the disk under its name."""
         if self._digest.hexdigest() != self.target.name:
             raise DigestMismatch()
-        _settle(self.file, self.draft, self.target)
+        settle(self.file, self.draft, self.target)
 
     def __exit__(
         self,
@@ -101,7 +105,7 @@ class ArtifactStore:
         target = self.staged_path(owner, sha256)
         target.parent.mkdir(exist_ok=True, mode=0o700)
         draft = target.parent / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
-        return Upload(draft, target, _create(draft))
+        return Upload(draft, target, create(draft))
 
     def staged_path(self, owner: UUID, sha256: str) -> Path:
         return self.staging / owner.hex / _checked(sha256)
@@ -111,29 +115,38 @@ class ArtifactStore:
 
     def is_staged_by_anyone(self, sha256: str) -> bool:
         name = _checked(sha256)
-        return any((folder / name).is_file() for folder in self.staging.iterdir())
+        return any((folder / name).is_file() for folder in listed(self.staging))
 
     def staged(self) -> Iterator[StagedFile]:
-        for folder in list(self.staging.iterdir()):
-            for path in list(folder.iterdir()) if _is_owner(folder) else ():
-                if _NAME.fullmatch(path.name):
-                    yield StagedFile(UUID(hex=folder.name), path.name, _modified(path))
+        for folder in filter(_is_owner, listed(self.staging)):
+            for path, arrived_at in _files(folder):
+                yield StagedFile(UUID(hex=folder.name), path.name, arrived_at)
+
+    def renew(self, owner: UUID, sha256: str) -> int | None:
+        """Size of a staged file that came again, and so counts as new; None if it is not there."""
+        path = self.staged_path(owner, sha256)
+        try:
+            os.utime(path)
+            return path.stat().st_size
+        except FileNotFoundError:
+            return None
 
     def discard(self, owner: UUID, sha256: str) -> None:
-        _remove(self.staged_path(owner, sha256))
+        remove(self.staged_path(owner, sha256))
 
     def promote(self, owner: UUID, sha256: str) -> None:
         """From staged to stored. Done again after a crash, it finds the file stored already."""
         staged = self.staged_path(owner, sha256)
-        if self.exists(sha256):
-            _remove(staged)
-            return
         target = self._prepare(sha256)
+        if renewed(target):
+            remove(staged)
+            return
         try:
+            os.utime(staged)  # before the move, so that it is never stored and old
             os.replace(staged, target)
         except FileNotFoundError:
             raise MissingArtifact(sha256) from None
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     # Stored: what the service keeps.
 
@@ -167,12 +180,12 @@ class ArtifactStore:
         """Stores bytes that the service made itself, and returns their name."""
         sha256 = hashlib.sha256(content).hexdigest()
         target = self._prepare(sha256)
-        if not target.is_file():
+        if not renewed(target):
             draft = target.parent / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
-            with _create(draft) as file:
+            with create(draft) as file:
                 try:
                     file.write(content)
-                    _settle(file, draft, target)
+                    settle(file, draft, target)
                 finally:
                     draft.unlink(missing_ok=True)
         return sha256
@@ -180,26 +193,35 @@ class ArtifactStore:
     def adopt(self, file: Path, sha256: str) -> None:
         """Moves a file in that this service wrote, synced and hashed itself, in a work folder."""
         target = self._prepare(sha256)
+        os.utime(file)
         os.replace(file, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def destroy(self, sha256: str) -> None:
-        _remove(self.path(sha256))
+        remove(self.path(sha256))
+
+    def destroy_older(self, sha256: str, before: datetime) -> None:
+        """Spares a file that has been put there again since it was listed."""
+        written_at = modified(self.path(sha256))
+        if written_at is not None and written_at < before:
+            self.destroy(sha256)
 
     def stored(self) -> Iterator[tuple[str, datetime]]:
         """Every stored file with the time it was written."""
-        for folder in list(self.root.iterdir()):
-            for path in list(folder.iterdir()) if folder.is_dir() else ():
-                if _NAME.fullmatch(path.name):
-                    yield path.name, _modified(path)
+        for folder in listed(self.root):
+            for path, written_at in _files(folder):
+                yield path.name, written_at
 
     def sweep_drafts(self, before: datetime) -> int:
         """Removes what aborted writes left behind; returns how many files."""
-        drafts = [*self.root.glob(f"*/{_DRAFT_PREFIX}*"), *self.staging.glob(f"*/{_DRAFT_PREFIX}*")]
-        old = [path for path in drafts if path.exists() and _modified(path) < before]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        swept = 0
+        for folder in (*listed(self.root), *listed(self.staging)):
+            for path in listed(folder):
+                written_at = modified(path) if path.name.startswith(_DRAFT_PREFIX) else None
+                if written_at is not None and written_at < before:
+                    path.unlink(missing_ok=True)
+                    swept += 1
+        return swept
 
     # Work: a folder that belongs to one registration while it runs, on the disk of the store.
 
@@ -214,7 +236,7 @@ class ArtifactStore:
         shutil.rmtree(self._work / name, ignore_errors=True)
 
     def work_names(self) -> list[str]:
-        return [folder.name for folder in self._work.iterdir()] if self._work.is_dir() else []
+        return [folder.name for folder in listed(self._work)]
 
     @property
     def _work(self) -> Path:
@@ -224,7 +246,7 @@ class ArtifactStore:
         target = self.path(sha256)
         if not target.parent.is_dir():
             target.parent.mkdir(exist_ok=True, mode=0o700)
-            _sync_folder(self.root)
+            sync_folder(self.root)
         return target
 
 
@@ -235,36 +257,12 @@ def _checked(sha256: str) -> str:
 
 
 def _is_owner(folder: Path) -> bool:
-    return folder.is_dir() and re.fullmatch(r"[0-9a-f]{32}", folder.name) is not None
+    return re.fullmatch(r"[0-9a-f]{32}", folder.name) is not None
 
 
-def _modified(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-
-
-def _create(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-def _settle(file: BinaryIO, draft: Path, target: Path) -> None:
-    """After this a power cut can no longer take the file back, nor leave half of it."""
-    file.flush()
-    os.fsync(file.fileno())
-    os.replace(draft, target)
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return
-    _sync_folder(path.parent)
+def _files(folder: Path) -> Iterator[tuple[Path, datetime]]:
+    """The files of the folder that are named by their content, each with its time."""
+    for path in listed(folder):
+        written_at = modified(path) if _NAME.fullmatch(path.name) else None
+        if written_at is not None:
+            yield path, written_at

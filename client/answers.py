@@ -155,7 +155,8 @@ class RunSummary(Answer):
 class Run(RunSummary):
     base_number: int
     base_sha256: str | None = None
-    config: dict[str, Any]
+    settings: dict[str, Any] = {}
+    config: dict[str, Any] | None = None
     seed: int
     device: str | None = None
     epochs: list[dict[str, Any]] = []

@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from app import disk, storage
 from app.storage import (
     ArtifactStore,
     BadName,
@@ -168,6 +170,82 @@ def test_files_and_folders_are_the_services_own(store: ArtifactStore) -> None:
     for folder in (store.root, store.staging):
         for path in [folder, *folder.rglob("*")]:
             assert path.stat().st_mode & 0o077 == 0
+
+
+def _put(store: ArtifactStore) -> None:
+    store.put(CONTENT)
+
+
+def _adopt(store: ArtifactStore) -> None:
+    written = store.work_folder("one") / "shard-0"
+    written.write_bytes(CONTENT)
+    make_old(written)
+    store.adopt(written, NAME)
+
+
+def _promote(store: ArtifactStore) -> None:
+    stage(store)
+    make_old(store.staged_path(OWNER, NAME))
+    store.promote(OWNER, NAME)
+
+
+def make_old(path: Path) -> None:
+    os.utime(path, times=((datetime.now(UTC) - timedelta(days=2)).timestamp(),) * 2)
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("store_it", [_put, _adopt, _promote])
+def test_a_file_is_as_young_as_the_last_time_it_was_stored(
+    store: ArtifactStore, store_it: Callable[[ArtifactStore], None], again: bool
+) -> None:
+    if again:
+        store.put(CONTENT)
+        make_old(store.path(NAME))
+    store_it(store)
+
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    ((_, written_at),) = store.stored()
+    assert written_at > yesterday
+    store.destroy_older(NAME, yesterday)
+    assert store.read(NAME) == CONTENT
+
+
+def test_an_old_file_is_destroyed_as_old_and_may_be_gone_already(store: ArtifactStore) -> None:
+    store.put(CONTENT)
+    make_old(store.path(NAME))
+    for _ in range(2):
+        store.destroy_older(NAME, datetime.now(UTC) - timedelta(days=1))
+
+    assert files(store) == []
+
+
+def test_an_upload_that_comes_again_is_young_again(store: ArtifactStore) -> None:
+    assert store.renew(OWNER, NAME) is None
+    stage(store)
+    make_old(store.staged_path(OWNER, NAME))
+
+    assert store.renew(OWNER, NAME) == len(CONTENT)
+    (file,) = store.staged()
+    assert file.arrived_at > datetime.now(UTC) - timedelta(days=1)
+
+
+def test_what_another_process_removed_after_it_was_listed_is_passed_over(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage(store)
+    store.put(CONTENT)
+    gone = "0" * 64
+
+    def listed_late(folder: Path) -> list[Path]:
+        ghosts = [folder / name for name in (gone, ".draft-0", "00", "0" * 32)]
+        return [*ghosts, *disk.listed(folder)]
+
+    monkeypatch.setattr(storage, "listed", listed_late)
+
+    assert [name for name, _ in store.stored()] == [NAME]
+    assert [file.sha256 for file in store.staged()] == [NAME]
+    assert not store.is_staged_by_anyone(gone)
+    assert store.sweep_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
 
 
 def test_a_work_folder_starts_empty_and_is_cleared(store: ArtifactStore) -> None:

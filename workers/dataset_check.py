@@ -8,10 +8,10 @@ from sqlalchemy import select
 
 from app.erasure.tables import SuppressionEntry
 from app.registry import checks
-from app.registry.artifacts import is_stored
 from app.registry.checks import DatasetCheck, DatasetContent
 from app.registry.schemas import SubjectColumn
 from app.runtime import Runtime
+from workers import removal
 from workers.content import UploadMissing
 from workers.indexing import insert_rows
 from workers.leftovers import work_of
@@ -27,17 +27,21 @@ def register(
     beat: Callable[[], None],
     now_fn: Callable[[], datetime],
 ) -> None:
-    """Raises a ContentProblem if the manifest cannot be used; then nothing of it is left.
+    """Raises a ContentProblem if the manifest cannot be used, or RegistrationCrashed after the last
+    attempt; then nothing of it is left.
 
-    Reading, checking and writing shards happen outside of any transaction. The rows, the shards'
-    names and `ready` come in one.
+    Reading, checking and writing shards happen outside of any transaction, rows are written in many
+    short ones, and `ready` comes in the last.
     """
-    work = work_of(check.dataset.id)
+    removal.remove_rows(runtime, check, beat=beat)  # what a dead attempt may have left
+    if check.attempt > checks.LAST_ATTEMPT:
+        raise checks.crashed()
+    work = work_of(check.dataset.id, check.attempt)
     folder = runtime.artifacts.work_folder(work)
     try:
         index, shards, shape = _read(runtime, check, folder, beat, now_fn())
         beat()
-        _commit(runtime, check, index, shards, shape, now_fn())
+        _store(runtime, check, index, shards, shape, beat, now_fn)
     finally:
         runtime.artifacts.clear_work(work)
 
@@ -76,13 +80,14 @@ def _suppressed(runtime: Runtime, check: DatasetCheck, now: datetime) -> frozens
         )
 
 
-def _commit(
+def _store(
     runtime: Runtime,
     check: DatasetCheck,
     index: RowIndex,
     shards: list[ShardFile],
     shape: tuple[int, ...],
-    now: datetime,
+    beat: Callable[[], None],
+    now_fn: Callable[[], datetime],
 ) -> None:
     counts = {split.value: count for split, count in index.split_counts().items()}
     content = DatasetContent(
@@ -91,18 +96,13 @@ def _commit(
         split_counts=counts,
         suppressed_rows=index.suppressed_rows,
     )
-    store = runtime.artifacts
-    fresh = [shard for shard in shards if not store.exists(shard.sha256)]
+    exists = runtime.artifacts.exists
+    fresh = [shard.sha256 for shard in shards if not exists(shard.sha256)]
     try:
+        insert_rows(runtime, check, shards, index, beat=beat, now=now_fn())
         with runtime.database.write() as session:
-            checks.end_dataset_ready(session, check, content, now=now)
-            insert_rows(session, check.dataset.id, shards, index, now=now)
-            # Last, so that only a failing commit can leave a file without its row.
-            for shard in shards:
-                store.adopt(shard.path, shard.sha256)
+            checks.end_dataset_ready(session, check, content, now=now_fn())
     except BaseException:
-        with runtime.database.write() as session:
-            for shard in fresh:
-                if not is_stored(session, shard.sha256):
-                    store.destroy(shard.sha256)
+        removal.remove_rows(runtime, check, beat=beat)
+        removal.remove_files(runtime, check, fresh, beat=beat)
         raise

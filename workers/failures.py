@@ -7,9 +7,10 @@ import torch
 
 from app.audit.kinds import SERVICE
 from app.erasure import leases
+from app.erasure.locks import Fence
 from app.erasure.states import RunState
 from app.erasure.tables import ErrorClass
-from app.erasure.transitions import Event, Fence
+from app.erasure.transitions import Event
 from app.observability import fields
 from app.runtime import Runtime
 from app.storage import CorruptArtifact, MissingArtifact

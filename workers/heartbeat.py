@@ -11,7 +11,7 @@ from typing import Any, Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.erasure import leases
-from app.erasure.transitions import Fence, LeaseLost
+from app.erasure.locks import Fence, LeaseLost
 from app.observability import fields
 from app.runtime import Runtime
 

@@ -84,7 +84,7 @@ def read_job(session: Session, run: Run) -> Job:
         seed=run.seed,
         method=run.method,
         mode=run.mode,
-        settings=run.config,
+        settings=run.settings,
         policy=Policy.model_validate(model.policy),
         architecture=model.architecture,
         architecture_config=model.architecture_config,

@@ -1,5 +1,6 @@
 """Destroys files that nothing needs: uploads whose registration ended, and strays of a crash."""
 
+import re
 from datetime import datetime
 from uuid import UUID
 
@@ -10,22 +11,15 @@ from app.registry.artifacts import (
     reason_to_discard,
     stored_names,
 )
-from app.registry.checks import is_checking
+from app.registry.checks import is_current
 from app.runtime import Runtime
 
-_WORK_PREFIX = "dataset-"
+_WORK = re.compile(r"dataset-([0-9a-f]{32})-([0-9]+)")
 
 
-def work_of(dataset: UUID) -> str:
-    """Name of the folder in which a dataset's shards are written before they are stored."""
-    return _WORK_PREFIX + dataset.hex
-
-
-def _dataset_of(work: str) -> UUID | None:
-    try:
-        return UUID(hex=work.removeprefix(_WORK_PREFIX))
-    except ValueError:
-        return None
+def work_of(dataset: UUID, attempt: int) -> str:
+    """Name of the folder in which an attempt writes a dataset's shards before they are stored."""
+    return f"dataset-{dataset.hex}-{attempt}"
 
 
 def clear_leftovers(runtime: Runtime, *, now: datetime) -> None:
@@ -48,13 +42,18 @@ def _clear_uploads(runtime: Runtime, now: datetime) -> None:
 
 
 def _clear_work(runtime: Runtime) -> None:
-    """Half-written shards of a registration that has ended without its worker."""
+    """Half-written shards of an attempt that was replaced, or that ended without its worker."""
     for name in runtime.artifacts.work_names():
-        dataset = _dataset_of(name)
-        with runtime.database.read() as session:
-            needed = dataset is not None and is_checking(session, dataset)
-        if not needed:
+        if not _is_needed(runtime, name):
             runtime.artifacts.clear_work(name)
+
+
+def _is_needed(runtime: Runtime, work: str) -> bool:
+    named = _WORK.fullmatch(work)
+    if named is None:
+        return False
+    with runtime.database.read() as session:
+        return is_current(session, UUID(hex=named[1]), int(named[2]))
 
 
 def _clear_strays(runtime: Runtime, now: datetime) -> None:
@@ -62,12 +61,13 @@ def _clear_strays(runtime: Runtime, now: datetime) -> None:
     store = runtime.artifacts
     with runtime.database.read() as session:
         known = stored_names(session)
+    before = now - LONGEST_UNUSED
     for sha256, written_at in store.stored():
-        if sha256 in known or written_at >= now - LONGEST_UNUSED:
+        if sha256 in known or written_at >= before:
             continue
         with runtime.database.write() as session:
             if not is_stored(session, sha256):
-                store.destroy(sha256)
+                store.destroy_older(sha256, before)
         _note_gone(runtime, sha256, None, "unused", now)
 
 
@@ -75,7 +75,6 @@ def _note_gone(
     runtime: Runtime, sha256: str, controller: UUID | None, reason: str, now: datetime
 ) -> None:
     store = runtime.artifacts
-    if store.exists(sha256) or store.is_staged_by_anyone(sha256):
-        return
     with runtime.database.write() as session:
-        note_destroyed(session, sha256, controller=controller, reason=reason, now=now)
+        if not (store.exists(sha256) or store.is_staged_by_anyone(sha256)):
+            note_destroyed(session, sha256, controller=controller, reason=reason, now=now)

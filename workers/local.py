@@ -7,10 +7,11 @@ checked, gives audit entries their place in the tree, and sweeps. It never impor
 import logging
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,28 +19,32 @@ from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import update
-from sqlalchemy.exc import SQLAlchemyError
 
 from app import observability
 from app.audit import sequencer
 from app.audit.kinds import worker_actor
 from app.config import Settings
-from app.erasure import leases
+from app.erasure import leases, queue
 from app.erasure.leases import Claim
-from app.erasure.tables import ErrorClass, Worker
-from app.erasure.transitions import Event, LeaseLost
+from app.erasure.locks import LeaseLost
+from app.erasure.tables import ErrorClass, Run, Worker
 from app.observability import fields
 from app.registry import checks
 from app.runtime import Runtime
+from workers.heartbeat import EXIT_LEASE_LOST
 from workers.leftovers import clear_leftovers
-from workers.parent import end_with_parent
+from workers.parent import PARENT_PID, end_with_parent
 
 log = logging.getLogger("lotus.worker")
 
 # The audit log promises that a committed entry has its index within about a second.
 TICK_SECONDS = 1.0
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 HEARTBEAT_EVERY = timedelta(seconds=15)
 CLEAR_EVERY = timedelta(hours=1)
+# How long a model whose rows cannot be worked with is left alone.
+SET_ASIDE = timedelta(minutes=5)
+STOP_SECONDS = 10.0
 
 
 class LocalWorker:
@@ -50,37 +55,71 @@ class LocalWorker:
         self.id = _register(runtime)
         self.run: tuple[subprocess.Popen[bytes], Claim] | None = None
         self.registration: subprocess.Popen[bytes] | None = None
-        self.next_sweep = self.next_heartbeat = self.next_clearing = datetime.min.replace(
-            tzinfo=UTC
-        )
+        self.set_aside: dict[UUID, datetime] = {}
+        self.next_sweep = self.next_heartbeat = self.next_clearing = LONG_AGO
 
     def tick(self, now: datetime) -> None:
-        """Everything that may be due now; cheap if nothing is."""
-        self._beat(now)
-        self._sequence(now)
-        self._sweep(now)
-        self._clear(now)
-        self._registrations(now)
-        self._reap(now)
+        """Everything that may be due now; cheap if nothing is.
+
+        Each step stands alone: a fault in one (a database that is away, rows that newer code wrote)
+        is logged, and must not keep the others from their work.
+        """
+        for step in (
+            self._beat,
+            self._sequence,
+            self._sweep,
+            self._clear,
+            self._registrations,
+            self._reap,
+            self._keep_starting_run,
+            self._claim,
+        ):
+            try:
+                step(now)
+            except Exception:
+                log.exception("a step of the worker loop failed", extra=fields(step=step.__name__))
+
+    def stop(self, now: datetime) -> None:
+        """Ends the children in order; the run waits for the next start and loses no attempt."""
+        if self.registration is not None:
+            _end(self.registration)
         if self.run is None:
-            self._claim(now)
+            return
+        process, claim = self.run
+        _end(process)
+        try:
+            with self.runtime.database.write() as session:
+                leases.put_down(session, claim.fence, actor=worker_actor(self.id), now=now)
+            log.info("run put down", extra=fields(run=claim.fence.run_id))
+        except LeaseLost:
+            pass  # it had just ended, one way or the other
 
     def _claim(self, now: datetime) -> None:
-        settings = self.runtime.settings
-        with self.runtime.database.read() as session:
-            if not leases.anything_waits(session):
-                return
-        with self.runtime.database.write() as session:
-            claim = leases.claim(
-                session,
-                self.runtime.keyring,
-                self.id,
-                lease=timedelta(seconds=settings.lease_seconds),
-                coalesce=timedelta(seconds=settings.coalesce_seconds),
-                now=now,
-            )
-        if claim is None:
+        if self.run is not None:
             return
+        coalesce = timedelta(seconds=self.runtime.settings.coalesce_seconds)
+        with self.runtime.database.read() as session:
+            candidates = queue.candidates(session, coalesce=coalesce, now=now)
+        for candidate in candidates:
+            if self.set_aside.get(candidate.model_id, now) > now:
+                continue
+            try:
+                claim = self._claim_model(candidate.model_id, now)
+            except Exception:
+                # Whatever is wrong with this model must not stop the others.
+                log.exception("model set aside", extra=fields(model=candidate.model_id))
+                self.set_aside[candidate.model_id] = now + SET_ASIDE
+                continue
+            if claim is not None:
+                self._start_run(claim)
+                return
+
+    def _claim_model(self, model: UUID, now: datetime) -> Claim | None:
+        lease = timedelta(seconds=self.runtime.settings.lease_seconds)
+        with self.runtime.database.write() as session:
+            return leases.claim(session, self.runtime.keyring, self.id, model, lease=lease, now=now)
+
+    def _start_run(self, claim: Claim) -> None:
         run = claim.fence.run_id
         log.info("run claimed", extra=fields(run=run, attempt=claim.fence.attempt))
         self.run = (_start("workers.runner", run.hex, str(claim.fence.attempt)), claim)
@@ -96,7 +135,7 @@ class LocalWorker:
             return
         self.run = None
         self._note_run(None)
-        if code == 0:
+        if code in (0, EXIT_LEASE_LOST):
             return
         log.warning("runner ended", extra=fields(run=claim.fence.run_id, code=code))
         try:
@@ -105,7 +144,6 @@ class LocalWorker:
                     session,
                     self.runtime.keyring,
                     claim.fence,
-                    event=Event.CRASHED,
                     error_class=ErrorClass.CRASHED,
                     detail=f"The run's process ended with code {code}.",
                     actor=worker_actor(self.id),
@@ -153,6 +191,24 @@ class LocalWorker:
         with self.runtime.database.write() as session:
             session.execute(update(Worker).where(Worker.id == self.id).values(heartbeat_at=now))
 
+    def _keep_starting_run(self, now: datetime) -> None:
+        """Renews for a runner that is still loading its libraries, which can take longer than a
+        short lease; from its first sign of progress the runner renews for itself."""
+        if self.run is None:
+            return
+        process, claim = self.run
+        lease = timedelta(seconds=self.runtime.settings.lease_seconds)
+        with self.runtime.database.read() as session:
+            run = session.get_one(Run, claim.fence.run_id)
+            due = run.lease_until is not None and run.lease_until - now < lease / 2
+        if run.progress is not None or not due:
+            return
+        try:
+            with self.runtime.database.write() as session:
+                leases.renew(session, claim.fence, lease=lease, now=now)
+        except LeaseLost:
+            process.terminate()
+
     def _note_run(self, run: UUID | None) -> None:
         with self.runtime.database.write() as session:
             session.execute(update(Worker).where(Worker.id == self.id).values(current_run_id=run))
@@ -163,21 +219,28 @@ def main() -> None:
     settings = Settings()
     observability.configure(settings.log_level)
     runtime = Runtime.open(settings)
+    stopping = _notice_stop()
     with _bell(settings.bell_path) as bell:
         worker = LocalWorker(runtime)
         log.info("worker loop started", extra=fields(worker=worker.id))
-        while True:
-            try:
-                worker.tick(datetime.now(UTC))
-            except SQLAlchemyError:
-                # A database that is away comes back; the loop must be there when it does.
-                log.exception("worker loop could not reach the database")
-                time.sleep(TICK_SECONDS)
-            _wait(bell)
+        while not stopping.is_set():
+            worker.tick(datetime.now(UTC))
+            _wait(bell, stopping)
+        worker.stop(datetime.now(UTC))
 
 
-def _wait(bell: int) -> None:
+def _notice_stop() -> threading.Event:
+    """Set by SIGTERM or Ctrl-C: what is in progress is put down in order, not dropped."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _wait(bell: int, stopping: threading.Event) -> None:
     """Until the bell rings, or for one tick. Takes all rings at once: one look answers them all."""
+    if stopping.is_set():
+        return
     readable, _, _ = select.select([bell], [], [], TICK_SECONDS)
     if readable:
         os.read(bell, 65_536)
@@ -210,7 +273,22 @@ def _register(runtime: Runtime) -> UUID:
 
 
 def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], stdin=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, PARENT_PID: str(os.getpid())},
+        # Ctrl-C in a terminal is for the loop, which ends its children in order.
+        start_new_session=True,
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":

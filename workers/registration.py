@@ -9,30 +9,52 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from app import observability
 from app.config import Settings
 from app.http.problems import Problem
 from app.observability import fields
 from app.registry import checks
-from app.registry.checks import DatasetCheck, LostRegistration, VersionCheck
+from app.registry.checks import (
+    DatasetCheck,
+    LostRegistration,
+    RegistrationCrashed,
+    VersionCheck,
+)
 from app.runtime import Runtime
 from workers import dataset_check
 from workers.content import ContentProblem
 from workers.leftovers import clear_leftovers
 from workers.parent import end_with_parent
+from workers.watchdog import unwatch, watch
 
 log = logging.getLogger("lotus.registration")
 
 # Extends a lease when this part of it has gone by.
 BEAT_SHARE = 1 / 3
+# A single step of a check (reading one batch, writing one part) that takes longer than both hangs.
+LONGEST_STEP_IN_LEASES = 10
+LONGEST_STEP = timedelta(minutes=10)
+EXIT_LEASE_LOST = 75
 
 
-def process_pending(runtime: Runtime, now_fn: Callable[[], datetime]) -> int:
+def _no_step() -> None:
+    """Nobody watches."""
+
+
+def process_pending(
+    runtime: Runtime, now_fn: Callable[[], datetime], *, step: Callable[[], None] = _no_step
+) -> int:
     """Ends every registration that can be taken, and destroys the uploads that nobody needs any
-    more; returns how many were ended."""
+    more; returns how many were ended. Calls `step` as long as it gets on.
+
+    Raises LostRegistration if a lease ran out: whoever stood still so long had better begin anew.
+    """
     ended = 0
     while (check := _take(runtime, now_fn)) is not None:
-        ended += _process(runtime, check, now_fn)
+        step()
+        ended += _process(runtime, check, now_fn, step)
         clear_leftovers(runtime, now=now_fn())
     clear_leftovers(runtime, now=now_fn())
     return ended
@@ -48,16 +70,20 @@ def _take(runtime: Runtime, now_fn: Callable[[], datetime]) -> DatasetCheck | Ve
 
 
 def _process(
-    runtime: Runtime, check: DatasetCheck | VersionCheck, now_fn: Callable[[], datetime]
+    runtime: Runtime,
+    check: DatasetCheck | VersionCheck,
+    now_fn: Callable[[], datetime],
+    step: Callable[[], None],
 ) -> bool:
     """True if the registration came to its end here."""
+    beat = _beat(runtime, check, now_fn, step)
     try:
         try:
-            _register(runtime, check, now_fn)
-        except ContentProblem as problem:
+            _register(runtime, check, beat, now_fn)
+        except (ContentProblem, RegistrationCrashed) as problem:
             _end_invalid(runtime, check, problem, now_fn())
     except LostRegistration:
-        return False
+        raise
     except Exception as error:
         # Not the content's fault, as far as is known: the lease runs out and it is tried again.
         # The message is left out, since it may hold what the file holds.
@@ -68,9 +94,11 @@ def _process(
 
 
 def _register(
-    runtime: Runtime, check: DatasetCheck | VersionCheck, now_fn: Callable[[], datetime]
+    runtime: Runtime,
+    check: DatasetCheck | VersionCheck,
+    beat: Callable[[], None],
+    now_fn: Callable[[], datetime],
 ) -> None:
-    beat = _beat(runtime, check, now_fn)
     if isinstance(check, DatasetCheck):
         dataset_check.register(runtime, check, beat=beat, now_fn=now_fn)
         return
@@ -81,18 +109,29 @@ def _register(
 
 
 def _beat(
-    runtime: Runtime, check: DatasetCheck | VersionCheck, now_fn: Callable[[], datetime]
+    runtime: Runtime,
+    check: DatasetCheck | VersionCheck,
+    now_fn: Callable[[], datetime],
+    step: Callable[[], None],
 ) -> Callable[[], None]:
     lease = timedelta(seconds=runtime.settings.lease_seconds)
     renewed_at = now_fn()
 
     def beat() -> None:
+        """A database that does not answer is asked again, until the lease has run out."""
         nonlocal renewed_at
+        step()
         now = now_fn()
-        if now - renewed_at >= lease * BEAT_SHARE:
+        if now - renewed_at < lease * BEAT_SHARE:
+            return
+        try:
             with runtime.database.write() as session:
                 checks.keep(session, check, until=now + lease)
-            renewed_at = now
+        except SQLAlchemyError as error:
+            if now_fn() - renewed_at >= lease:
+                raise LostRegistration from error
+            return
+        renewed_at = now
 
     return beat
 
@@ -112,9 +151,15 @@ def main() -> int:
     settings = Settings()
     observability.configure(settings.log_level)
     runtime = Runtime.open(settings)
+    lease = timedelta(seconds=settings.lease_seconds)
+    longest = max(LONGEST_STEP, lease * LONGEST_STEP_IN_LEASES)
     try:
-        process_pending(runtime, lambda: datetime.now(UTC))
+        process_pending(runtime, lambda: datetime.now(UTC), step=watch(longest))
+    except LostRegistration:
+        log.warning("registration lost its lease")
+        return EXIT_LEASE_LOST
     finally:
+        unwatch()
         runtime.close()
     return 0
 

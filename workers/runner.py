@@ -14,16 +14,16 @@ from uuid import UUID
 
 import safetensors.torch
 import torch
-from sqlalchemy.orm import Session
 from torch import nn
 
 from app import observability
 from app.audit.kinds import worker_actor
 from app.config import Settings
 from app.erasure import leases, publishing
+from app.erasure.locks import Fence, LeaseLost, fenced_run, held_run
 from app.erasure.publishing import Judged, Weights
 from app.erasure.states import RunState
-from app.erasure.transitions import Cause, Event, Fence, LeaseLost, fenced_run, move_run
+from app.erasure.transitions import Cause, Event, move_run
 from app.erasure.verdict import judge
 from app.observability import fields
 from app.registry.tables import Model
@@ -48,8 +48,7 @@ class Runner:
     def __init__(self, runtime: Runtime, fence: Fence) -> None:
         self.runtime, self.fence = runtime, fence
         self.device = _device(runtime.settings.device)
-        self.actor = worker_actor(self._held_by())
-        self.job = self._read(inputs.read_job)
+        self.job, self.actor = self._read()
 
     def run(self) -> RunState:
         job, policy = self.job, self.job.policy.verification
@@ -153,15 +152,12 @@ class Runner:
             cause = Cause(event, self.actor, _now())
             move_run(session, run, to, cause, controller=controller)
 
-    def _read(self, reads: Callable[[Session, Any], Job]) -> Job:
+    def _read(self) -> tuple[Job, str]:
+        """Nothing is locked: what changes meanwhile is caught by the next fenced write."""
         with self.runtime.database.read() as session:
-            return reads(session, fenced_run(session, self.fence))
-
-    def _held_by(self) -> UUID:
-        with self.runtime.database.read() as session:
-            worker = fenced_run(session, self.fence).worker_id
-        assert worker is not None, "a leased run names its worker"
-        return worker
+            run = held_run(session, self.fence)
+            assert run.worker_id is not None, "a leased run names its worker"
+            return inputs.read_job(session, run), worker_actor(run.worker_id)
 
 
 def main(arguments: list[str]) -> int:

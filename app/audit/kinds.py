@@ -129,7 +129,7 @@ class RunFormed(Facts):
     method: Code
     mode: Code
     seed: Annotated[int, Field(ge=0, lt=2**63)]
-    config_sha256: Sha256
+    settings_sha256: Sha256
     items: Annotated[tuple[ItemId, ...], Field(min_length=1)]
     forget_count: Count
 

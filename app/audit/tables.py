@@ -24,6 +24,9 @@ class _EntryColumns:
 
 class PendingEntry(_EntryColumns, Base):
     __tablename__ = "audit_pending"
+    # Without it SQLite would use a number again once the table was empty, and a reader who pages
+    # through pending entries could miss one.
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
 

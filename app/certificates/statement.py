@@ -166,7 +166,7 @@ class Case(Part):
 
 
 class UnlearnedCase(Case):
-    outcome: Literal["unlearned", "unlearned_not_testable"]
+    outcome: Literal["unlearned", "unlearned_not_testable", "unlearned_accepted"]
     models: Annotated[tuple[ModelErasure, ...], Field(min_length=1)]
 
 

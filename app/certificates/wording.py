@@ -73,9 +73,19 @@ def no_match_claims(
     return tuple(claims)
 
 
-def no_match_limits() -> tuple[str, ...]:
+def no_match_limits(*, chosen_models: int | None = None) -> tuple[str, ...]:
+    """`chosen_models`: how many models the request named, or None if it concerned all."""
+    chosen = (
+        ()
+        if chosen_models is None
+        else (
+            f"The request named the models that it concerns ({chosen_models}), and only data that "
+            "these were trained on was searched; nothing follows for any other model.",
+        )
+    )
     return (
+        *chosen,
         "Only samples that a dataset lists under an identity of the types named here can be found.",
-        "Data that was never registered with this service was not searched.",
+        "Data that no registered model was trained on was not searched.",
         _OUT_OF_SCOPE,
     )

@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "digits" / "train.py"
 SEQUENCING_SECONDS = 5.0
 # Several times what a slow machine needs; beyond it something is broken.
-LONGEST_SECONDS = 300.0
+LONGEST_SECONDS = 600.0
+MOST_RETRIES = 2
 
 
 class Case(StrEnum):
@@ -83,7 +84,21 @@ def _play(service: DemoService, case: Case, *, as_json: bool) -> tuple[dict[str,
             story.print_impact(about["subject"], impact)
         request = lotus.submit_erasure([subject], external_id="demo-1")
         request = follow(lotus, request.id, as_json=as_json, timeout=LONGEST_SECONDS)
+        request = _decide(lotus, request, as_json=as_json)
         return _tell(lotus, request, impact, service.folder, as_json=as_json)
+
+
+def _decide(lotus: LotusClient, request: Erasure, *, as_json: bool) -> Erasure:
+    """A run that its tests reject publishes nothing and asks a person. The demo's person lets it be
+    tried again, which halves every test's level."""
+    for _ in range(MOST_RETRIES):
+        if request.state != "needs_decision":
+            break
+        if not as_json:
+            story.print_rejected(_run_of(lotus, request))
+        lotus.decide(request.id, request.items[0].id, "retry")
+        request = follow(lotus, request.id, as_json=as_json, timeout=LONGEST_SECONDS)
+    return request
 
 
 def _tell(

@@ -7,6 +7,7 @@ import typer
 
 from app.cli.figures import number, percent, print_run
 from app.cli.output import console, plain, print_rows
+from app.cli.registering import describe_dataset, describe_model
 from client import AuditEntry, Dataset, Erasure, Model, ModelImpact, Run
 
 
@@ -31,10 +32,8 @@ def print_registered(url: str, dataset: Dataset, model: Model) -> None:
     out = console()
     out.print("\n[bold]The service[/bold]")
     out.print(f"  {url}  (all that follows is HTTP)")
-    counts = ", ".join(f"{n} {split}" for split, n in (dataset.split_counts or {}).items())
-    out.print(f"  dataset {dataset.id}  {dataset.state}: {counts}")
-    version = model.current_version
-    out.print(f"  model   {model.id}  {model.state}: version {version.number if version else '-'}")
+    for line in (describe_dataset(dataset), describe_model(model)):
+        out.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def print_impact(subject: str, impact: Sequence[ModelImpact]) -> None:
@@ -59,6 +58,16 @@ def print_impact(subject: str, impact: Sequence[ModelImpact]) -> None:
         "enough",
         title=f"Samples found for {subject}",
     )
+
+
+def print_rejected(run: Run) -> None:
+    verdict = run.verdict or {}
+    out = console()
+    out.print(f"\n[bold]{run.id} was rejected: nothing is published[/bold]")
+    out.print(f"  {plain(str(verdict.get('sentence', '')))}")
+    for reason in verdict.get("reasons", []):
+        out.print(f"    {plain(str(reason))}")
+    out.print("  The request waits for a decision. This demo's person decides: retry.")
 
 
 def print_result(request: Erasure, run: Run, entries: Sequence[AuditEntry]) -> None:
@@ -129,4 +138,4 @@ def print_next_steps(url: str, key: str) -> None:
     out.print("In another terminal:")
     typer.echo(f"  export LOTUS_URL={url} LOTUS_API_KEY={key}")
     typer.echo("  .venv/bin/lotus status")
-    typer.echo("  .venv/bin/lotus erase customer-1000 --follow")
+    typer.echo("  .venv/bin/lotus erase customer-1319 --follow")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from app.audit.check import check
 from app.audit.kinds import OPERATOR
@@ -26,6 +26,8 @@ audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 def read_settings() -> Settings:
     try:
         return Settings()
+    except ArgumentError:
+        raise Failure("LOTUS_DATABASE_URL is not a database URL") from None
     except ValidationError as error:
         faults = error.errors(include_input=False)
         raise Failure("; ".join(_fault(fault["loc"], fault["msg"]) for fault in faults)) from None
@@ -53,6 +55,8 @@ def open_runtime(*, up_to_date: bool) -> Runtime:
         raise Failure(str(error)) from None
     except DBAPIError as error:
         raise Failure(f"the database cannot be used: {error.orig}") from None
+    except ArgumentError:
+        raise Failure("LOTUS_DATABASE_URL is not a database URL") from None
     return runtime
 
 
@@ -110,9 +114,17 @@ def _scopes(text: str) -> list[Scope]:
         raise Failure(f"--scopes takes `all` or some of: {', '.join(ALL_SCOPES)}") from None
 
 
+def _require_data() -> None:
+    """A mistyped folder must not pass for a log in which nothing was changed."""
+    settings = read_settings()
+    if settings.database_url is None and not (settings.data_dir / "lotus.db").is_file():
+        raise Failure(f"there is no service data in {settings.data_dir}: see LOTUS_DATA_DIR")
+
+
 @audit.command("check")
 def audit_check(as_json: AsJson = False) -> None:
     """Recompute the whole audit log and name the first entry that does not fit."""
+    _require_data()
     runtime = open_runtime(up_to_date=False)
     text = "recomputing every hash"
     with waiting(text, as_json=as_json), runtime.database.read() as session:

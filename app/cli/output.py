@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
@@ -25,7 +25,6 @@ from client import LotusProblem
 WIDTH = 100
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Wrapped = TypeVar("Wrapped")
 
 
 class Failure(Exception):
@@ -56,7 +55,9 @@ def table(*headings: str, title: str | None = None) -> Table:
     )
     for heading in headings:
         right = heading.startswith(">")
-        made.add_column(heading.removeprefix(">"), justify="right" if right else "left")
+        # Folded, never cut: ids and digests are there to be copied.
+        justify: Literal["left", "right"] = "right" if right else "left"
+        made.add_column(heading.removeprefix(">"), justify=justify, overflow="fold")
     return made
 
 

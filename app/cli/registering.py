@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.connection import connect
-from app.cli.output import AsJson, Failure, print_json, print_rows, progress, waiting
+from app.cli.output import AsJson, Failure, console, print_json, progress, waiting
 from client import Dataset, LotusClient, Model
 
 datasets = typer.Typer(help="Data that models were trained on.", no_args_is_help=True)
@@ -30,8 +30,7 @@ def register_dataset(
     if as_json:
         print_json(made.model_dump(mode="json"))
         return
-    counts = made.split_counts or {}
-    print_rows([[made.id, made.name, made.state, counts]], "id", "name", "state", "rows")
+    console().print(describe_dataset(made), markup=False, soft_wrap=True)
 
 
 @models.command("register")
@@ -51,9 +50,21 @@ def register_model(
     if as_json:
         print_json(made.model_dump(mode="json"))
         return
-    version = made.current_version
-    row = [made.id, made.name, made.state, version and version.number, version and version.sha256]
-    print_rows([row], "id", "name", "state", ">version", "sha256")
+    out = console()
+    out.print(describe_model(made), markup=False, soft_wrap=True)
+    if made.current_version:
+        out.print(f"SHA-256 {made.current_version.sha256}")
+
+
+def describe_dataset(dataset: Dataset) -> str:
+    counts = ", ".join(f"{n} {split}" for split, n in (dataset.split_counts or {}).items())
+    return f"dataset {dataset.id}  {dataset.name}, {dataset.state}: {counts}"
+
+
+def describe_model(model: Model) -> str:
+    version = model.current_version
+    current = f"version {version.number}" if version else "no version"
+    return f"model   {model.id}  {model.name}, {model.state}: {current}"
 
 
 def add_dataset(

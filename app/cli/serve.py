@@ -1,6 +1,7 @@
 """`lotus serve`: the HTTP service and, on a single machine, the worker loop beside it."""
 
 import importlib.util
+import os
 import signal
 import socket
 import subprocess
@@ -27,7 +28,7 @@ from app.runtime import Runtime
 WORKER = [sys.executable, "-m", "workers.local"]
 SHORTEST_REST_SECONDS = 1.0
 LONGEST_REST_SECONDS = 30.0
-STOP_SECONDS = 15.0
+STOP_SECONDS = 30.0
 NO_TORCH = (
     "PyTorch is not installed, so nothing here can check uploads or run erasures: requests are "
     "accepted and wait. Install the extra `worker`."
@@ -170,7 +171,12 @@ class _WorkerLoop:
             with self._starting:  # so that no process begins after `stop` has looked for one
                 if self._ending.is_set():
                     return
-                self._process = subprocess.Popen(WORKER, stdout=sys.stderr.fileno())
+                self._process = subprocess.Popen(
+                    WORKER,
+                    stdout=sys.stderr.fileno(),
+                    # So that it ends with us even if we end before it has looked.
+                    env={**os.environ, "LOTUS_PARENT_PID": str(os.getpid())},
+                )
             code = self._process.wait()
             if self._ending.is_set():
                 return

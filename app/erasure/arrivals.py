@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 from app.audit.kinds import SERVICE
 from app.erasure import completion
 from app.erasure.intake import add_item
+from app.erasure.locks import lock_items, lock_requests
 from app.erasure.states import ItemState, RequestState
 from app.erasure.subjects import Found
 from app.erasure.tables import ErasureItem, ErasureRequest, RequestSubject
-from app.erasure.transitions import Cause, Event, lock_items, lock_requests, move_item
+from app.erasure.transitions import Cause, Event, move_item
 from app.keyring import Keyring
 from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, SampleSubject
 

@@ -7,15 +7,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.erasure import completion, forming
-from app.erasure.publishing import items_of
-from app.erasure.states import LIVE_RUN, ItemState, RequestState, RunState
+from app.erasure.locks import items_of, lock_items, lock_model, lock_requests
+from app.erasure.states import ITEM, LIVE_RUN, ItemState, RequestState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
 from app.erasure.transitions import (
     Cause,
     ChangedMeanwhile,
     Event,
-    lock_items,
-    lock_requests,
     move_item,
     move_request,
     move_run,
@@ -39,6 +37,8 @@ def cancel(
         return
     cause = Cause(Event.REQUEST_CANCELLED, actor, now)
     held = _items_of(session, request.id)
+    for model in sorted({item.model_id for item in held}):
+        lock_model(session, model)
     runs = _lock_runs(session, {item.run_id for item in held if item.run_id})
     items = lock_items(session, [item.id for item in held])
     (request,) = lock_requests(session, [request.id])
@@ -50,7 +50,7 @@ def cancel(
             "What can be taken back is the version, not the request."
         )
     for item in items:
-        if item.state is not ItemState.CANCELLED:
+        if not ITEM[item.state].ends:
             move_item(session, item, ItemState.CANCELLED, cause, controller=request.controller_id)
     move_request(session, request, RequestState.CANCELLED, cause)
     for run in runs.values():
@@ -63,7 +63,7 @@ def _regroup(session: Session, keyring: Keyring, run: Run, cause: Cause) -> None
     model = session.get_one(Model, run.model_id)
     move_run(session, run, RunState.SUPERSEDED, cause, controller=model.controller_id)
     regrouped = Cause(Event.REGROUPED, cause.actor, cause.now)
-    left = [item for item in items_of(session, run) if item.state is not ItemState.CANCELLED]
+    left = [item for item in items_of(session, run) if not ITEM[item.state].ends]
     for item in left:
         if item.state is ItemState.RUNNING:
             move_item(session, item, ItemState.SCHEDULED, regrouped, controller=model.controller_id)
@@ -71,9 +71,8 @@ def _regroup(session: Session, keyring: Keyring, run: Run, cause: Cause) -> None
         forming.form_run(
             session,
             model,
-            forming.active_version(session, model.id),
             left,
-            forming.Recipe(run.method, run.mode, dict(run.config)),
+            forming.Recipe.again(run),
             regrouped,
             follows=run,
             rung=run.rung,

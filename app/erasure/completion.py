@@ -7,10 +7,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.erasure import statements
+from app.erasure.locks import lock_requests
+from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState, request_state_of
-from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode
-from app.erasure.transitions import Cause, lock_requests, move_request
+from app.erasure.tables import ErasureItem, ReasonCode
+from app.erasure.transitions import Cause, move_request
 from app.keyring import Keyring
 
 # States that a person set and that only a person lifts: items do not move a request out of them.
@@ -29,6 +30,7 @@ def settle(
     cause: Cause,
 ) -> None:
     """Brings each request to the state that its items imply, and certifies those that complete."""
+    certificates = Statements(session, keyring)
     for request in lock_requests(session, set(requests)):
         if request.state in _SET_BY_HAND:
             continue
@@ -49,14 +51,9 @@ def settle(
                 outcome=_outcome(items),
                 completed_at=cause.now,
             )
-            certify(session, keyring, request, cause)
+            certificates.write(request, now=cause.now)
         else:
             move_request(session, request, implied, cause, reason_code=_reason(implied, items))
-
-
-def certify(session: Session, keyring: Keyring, request: ErasureRequest, cause: Cause) -> None:
-    """Writes the payload that states what was done, in the transaction that completes it."""
-    statements.write(session, keyring, request, now=cause.now)
 
 
 def _reason(implied: RequestState, items: Iterable[ErasureItem]) -> ReasonCode | None:
@@ -66,10 +63,11 @@ def _reason(implied: RequestState, items: Iterable[ErasureItem]) -> ReasonCode |
 
 
 def _outcome(items: Iterable[ErasureItem]) -> Outcome:
-    """The weakest of what the items' runs could show."""
+    """The least that can be said of all of them."""
     outcomes = {
         (item.numbers or {}).get("outcome") for item in items if item.state is ItemState.PUBLISHED
     }
-    if outcomes == {Outcome.UNLEARNED}:
-        return Outcome.UNLEARNED
-    return Outcome.UNLEARNED_NOT_TESTABLE
+    for weakest in (Outcome.UNLEARNED_ACCEPTED, Outcome.UNLEARNED_NOT_TESTABLE):
+        if weakest in outcomes:
+            return weakest
+    return Outcome.UNLEARNED

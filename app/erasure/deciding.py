@@ -13,9 +13,10 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.erasure import completion, forming, publishing
+from app.erasure.locks import items_of, lock_items, lock_model
 from app.erasure.states import LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode, Run
-from app.erasure.transitions import Cause, Event, IllegalMove, lock_items, move_item
+from app.erasure.transitions import Cause, Event, IllegalMove, move_item
 from app.http.problems import FieldError, InvalidInput, NotFound, Problem
 from app.keyring import Keyring
 from app.registry.policy import Policy
@@ -104,7 +105,6 @@ def _retry(
     forming.form_run(
         session,
         model,
-        forming.active_version(session, model.id),
         items,
         recipe,
         cause,
@@ -118,7 +118,7 @@ def _accept(session: Session, keyring: Keyring, item: ErasureItem, cause: Cause)
     run, _ = _run_and_model(session, item)
     if run.state is not RunState.REJECTED:
         raise IllegalMove("The run failed and left no candidate to accept; retry or refuse.")
-    if len(_waiting_with(session, run)) != len(publishing.items_of(session, run)):
+    if len(_waiting_with(session, run)) != len(items_of(session, run)):
         raise CandidateOutdated(
             "A request whose samples this candidate unlearned was cancelled or refused since. "
             "Retry without them."
@@ -159,11 +159,17 @@ def _refuse(
 
 
 def _waiting_with(session: Session, run: Run) -> Sequence[ErasureItem]:
-    return [item for item in publishing.items_of(session, run) if item.state in _WAITING]
+    return [item for item in items_of(session, run) if item.state in _WAITING]
 
 
 def _run_and_model(session: Session, item: ErasureItem) -> tuple[Run, Model]:
     assert item.run_id is not None, "an item comes here from a run"
-    run = session.scalars(select(Run).where(Run.id == item.run_id).with_for_update()).one()
-    model = session.scalars(select(Model).where(Model.id == run.model_id).with_for_update()).one()
+    model = lock_model(session, item.model_id)
+    assert model is not None
+    run = session.scalars(
+        select(Run)
+        .where(Run.id == item.run_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
     return run, model

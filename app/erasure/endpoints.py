@@ -66,16 +66,19 @@ def submit_erasure(
     stored. A repeat with the same `Idempotency-Key` or `external_id` and the same body is answered
     with the first request; another body under either is a conflict."""
     digest = runtime.keyring.digest("erasure-body", caller.controller_id.bytes + raw)
+    hidden = runtime.keyring.digest("idempotency-key", key.encode()) if key else None
     known = (
-        idempotency.reserve(session, caller.controller_id, key, digest, now=now) if key else None
+        idempotency.reserve(session, caller.controller_id, hidden, digest, now=now)
+        if hidden
+        else None
     )
     if known is not None:
         request = _owned(session, caller, known)
     else:
         submission = _submission(body, caller, digest)
         request, _ = intake.submit(session, runtime.keyring, submission, now=now)
-        if key:
-            idempotency.assign(session, caller.controller_id, key, request.id)
+        if hidden:
+            idempotency.assign(session, caller.controller_id, hidden, request.id)
         bell.ring_after_commit(session, runtime.settings)
     response.headers["Location"] = f"/api/v1/erasure-requests/{request_id(request.id)}"
     return views.detail(session, request, now=now)

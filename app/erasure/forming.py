@@ -3,85 +3,96 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, insert, literal, select
+from sqlalchemy import exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.canonical import canonical_json
-from app.erasure import batching, subjects
-from app.erasure.states import LIVE_RUN, ItemState, RunState
+from app.erasure import subjects
+from app.erasure.locks import lock_items
+from app.erasure.queue import effective_due
+from app.erasure.states import ItemState, RunState
 from app.erasure.tables import (
     ErasureItem,
     ErasureRequest,
     ItemSample,
+    RequestSubject,
     Run,
     RunItem,
     UnlearnedSample,
 )
-from app.erasure.transitions import Cause, Event, lock_items, move_item
+from app.erasure.transitions import Cause, Event, move_item
 from app.ids import controller_id, item_id, model_id, new_id, run_id, version_id
 from app.registry.policy import Policy
-from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, VersionState
+from app.registry.tables import (
+    Model,
+    ModelVersion,
+    Sample,
+    SampleSplit,
+    SampleSubject,
+    VersionState,
+)
 
-# Enough finished runs for a median that one odd run does not move.
-RUNS_MEASURED = 9
+# A run takes so many persons at most: forming it is one transaction, and one that takes long would
+# hold up everybody else. What is left waits for the run after.
+MOST_ITEMS = 250
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a run computes: what its audit entry fixes."""
+    """How a run computes, as far as its owner asked: the method plans the rest."""
 
     method: str
     mode: str
-    config: dict[str, Any]
+    settings: dict[str, Any]
 
     @classmethod
     def of(cls, policy: Policy) -> "Recipe":
         return cls(policy.method, policy.mode, dict(policy.settings.items()))
 
+    @classmethod
+    def again(cls, run: Run) -> "Recipe":
+        """The same as an earlier run's, planned anew for the sizes of the next."""
+        return cls(run.method, run.mode, dict(run.settings))
 
-def form_due_run(
-    session: Session, *, coalesce: timedelta, now: datetime, actor: str
-) -> tuple[Run | None, set[UUID]]:
-    """A queued run for the model whose batch is ready and due first, if there is one.
 
-    Also gives the requests whose items turned out to be covered by an earlier run.
+def form_waiting(session: Session, model: Model, cause: Cause) -> tuple[Run | None, set[UUID]]:
+    """A run of the items that wait for the model, those that waited longest first.
+
+    Also gives the requests whose items changed. The run is None if nothing waited, or if earlier
+    runs turned out to have covered all that did.
     """
-    covered: set[UUID] = set()
-    for model in _models_by_due_date(session, coalesce=coalesce, now=now):
-        cause = Cause(Event.CLAIMED, actor, now)
-        base = active_version(session, model.id)
-        waiting = _lock_waiting(session, model.id)
-        items = []
-        for item in waiting:
-            _freeze(session, item, model)
-            if _forget_count(session, model, base, [item]):
-                items.append(item)
-            else:
-                _mark_covered(session, item, model, base, cause)
-                covered.add(item.request_id)
-        if items:
-            recipe = Recipe.of(Policy.model_validate(model.policy))
-            return form_run(session, model, base, items, recipe, cause), covered
-    return None, covered
+    items = _lock_waiting(session, model.id)
+    if not items:
+        return None, set()
+    recipe = Recipe.of(Policy.model_validate(model.policy))
+    run = form_run(session, model, items, recipe, cause)
+    return run, {item.request_id for item in items}
 
 
 def form_run(
     session: Session,
     model: Model,
-    base: ModelVersion,
     items: Sequence[ErasureItem],
     recipe: Recipe,
     cause: Cause,
     *,
     follows: Run | None = None,
     rung: int = 0,
-) -> Run:
-    """A queued run that holds `items`, whose samples are frozen already."""
+) -> Run | None:
+    """A queued run of `items`, which are scheduled, on the version that is active now.
+
+    Items whose samples that version has unlearned already are published as covered and left out;
+    None if that leaves nothing. The caller settles the items' requests.
+    """
+    base = active_version(session, model.id)
+    _freeze(session, model, items)
+    items = _without_covered(session, model, base, items, cause)
+    if not items:
+        return None
     run = Run(
         id=(identity := new_id()),
         model_id=model.id,
@@ -91,7 +102,7 @@ def form_run(
         state=RunState.QUEUED,
         method=recipe.method,
         mode=recipe.mode,
-        config=recipe.config,
+        settings=recipe.settings,
         seed=_seed_of(identity),
         due_at=_earliest_due(session, items),
         created_at=cause.now,
@@ -115,9 +126,9 @@ def form_run(
             method=recipe.method,
             mode=recipe.mode,
             seed=run.seed,
-            config_sha256=hashlib.sha256(canonical_json(recipe.config)).hexdigest(),
+            settings_sha256=hashlib.sha256(canonical_json(recipe.settings)).hexdigest(),
             items=[item_id(item.id) for item in items],
-            forget_count=_forget_count(session, model, base, items),
+            forget_count=len(forget_samples(session, run)),
         ),
         now=cause.now,
     )
@@ -137,72 +148,27 @@ def forget_samples(session: Session, run: Run) -> set[int]:
     base = session.get_one(ModelVersion, run.base_version_id)
     items = select(RunItem.item_id).where(RunItem.run_id == run.id)
     # Asked again after publication, the run's own samples must not count as unlearned before it.
-    before = subjects.unlearned_in_lineage(run.model_id, base.lineage_id).where(
-        UnlearnedSample.run_id != run.id
-    )
+    known = ~subjects.is_unlearned(run.model_id, base.lineage_id, by_others_than=run.id)
     return set(
         session.scalars(
             select(Sample.id)
             .distinct()
             .join(ItemSample, ItemSample.sample_id == Sample.id)
-            .where(ItemSample.item_id.in_(items), Sample.split == SampleSplit.TRAIN)
-            .where(Sample.id.not_in(before))
+            .where(ItemSample.item_id.in_(items), Sample.split == SampleSplit.TRAIN, known)
         )
     )
 
 
-def measured_run_time(session: Session, model: UUID) -> timedelta | None:
-    """Median length of the model's latest successful runs."""
-    lengths = sorted(
-        finished - started
-        for started, finished in session.execute(
-            select(Run.started_at, Run.finished_at)
-            .where(
-                Run.model_id == model,
-                Run.state == RunState.SUCCEEDED,
-            )
-            .order_by(Run.id.desc())
-            .limit(RUNS_MEASURED)
-        )
-        if started is not None and finished is not None
-    )
-    return lengths[len(lengths) // 2] if lengths else None
-
-
-def _models_by_due_date(session: Session, *, coalesce: timedelta, now: datetime) -> Sequence[Model]:
-    """Models whose waiting items are ready, the one with the earliest due date first."""
-    waits = session.execute(
-        select(ErasureItem.model_id, ErasureItem.accepted_at, _due())
-        .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
-        .where(ErasureItem.state == ItemState.SCHEDULED, ErasureItem.run_id.is_(None))
-        .where(~exists().where(Run.model_id == ErasureItem.model_id, Run.state.in_(LIVE_RUN)))
-    ).all()
-    by_model: dict[UUID, list[batching.Waiting]] = {}
-    for model, accepted, due in waits:
-        by_model.setdefault(model, []).append(batching.Waiting(accepted, due))
-    models = []
-    for model_key in sorted(by_model, key=lambda m: min(w.due_at for w in by_model[m])):
-        # Locked, so that two claims never form a run for one model; skipped if another has it.
-        model = session.scalar(
-            select(Model).where(Model.id == model_key).with_for_update(skip_locked=True)
-        )
-        if model is None:
-            continue
-        own = Policy.model_validate(model.policy).coalesce_seconds
-        window = coalesce if own is None else timedelta(seconds=own)
-        run_time = measured_run_time(session, model_key) or batching.FIRST_ESTIMATE
-        if batching.ready_at(by_model[model_key], window=window, run_time=run_time) <= now:
-            models.append(model)
-    return models
-
-
-def _lock_waiting(session: Session, model: UUID) -> Sequence[ErasureItem]:
+def _lock_waiting(session: Session, model: UUID) -> list[ErasureItem]:
     ids = session.scalars(
-        select(ErasureItem.id).where(
+        select(ErasureItem.id)
+        .where(
             ErasureItem.model_id == model,
             ErasureItem.state == ItemState.SCHEDULED,
             ErasureItem.run_id.is_(None),
         )
+        .order_by(ErasureItem.accepted_at, ErasureItem.id)
+        .limit(MOST_ITEMS)
     ).all()
     # Read before the lock: an item that was cancelled in between is left out here.
     return [
@@ -212,32 +178,50 @@ def _lock_waiting(session: Session, model: UUID) -> Sequence[ErasureItem]:
     ]
 
 
-def _freeze(session: Session, item: ErasureItem, model: Model) -> None:
-    """Writes the item's samples down once; every later run of the item works on the same ones."""
-    if session.scalar(select(exists().where(ItemSample.item_id == item.id))):
-        return
-    refs = subjects.stored_references(session, item.request_id)
-    samples = subjects.sample_ids(model.dataset_id, refs).subquery()
+def _freeze(session: Session, model: Model, items: Sequence[ErasureItem]) -> None:
+    """Writes the items' samples down once; every later run of an item works on the same ones."""
+    frozen = exists().where(ItemSample.item_id == ErasureItem.id)
     session.execute(
         insert(ItemSample).from_select(
             ["item_id", "sample_id"],
-            select(literal(item.id, ItemSample.item_id.type), samples.c.id),
+            select(ErasureItem.id, Sample.id)
+            .distinct()
+            .join(RequestSubject, RequestSubject.request_id == ErasureItem.request_id)
+            .join(SampleSubject, SampleSubject.subject_ref == RequestSubject.subject_ref)
+            .join(Sample, Sample.id == SampleSubject.sample_id)
+            .where(
+                ErasureItem.id.in_([item.id for item in items]),
+                Sample.dataset_id == model.dataset_id,
+                ~frozen,
+            ),
         )
     )
 
 
-def _forget_count(
-    session: Session, model: Model, base: ModelVersion, items: Sequence[ErasureItem]
-) -> int:
-    return session.scalars(
-        select(func.count(Sample.id.distinct()))
-        .join(ItemSample, ItemSample.sample_id == Sample.id)
-        .where(
-            ItemSample.item_id.in_([item.id for item in items]),
-            Sample.split == SampleSplit.TRAIN,
-            Sample.id.not_in(subjects.unlearned_in_lineage(model.id, base.lineage_id)),
+def _without_covered(
+    session: Session,
+    model: Model,
+    base: ModelVersion,
+    items: Sequence[ErasureItem],
+    cause: Cause,
+) -> list[ErasureItem]:
+    """The items that leave something to unlearn; the others end as published."""
+    left = set(
+        session.scalars(
+            select(ItemSample.item_id)
+            .distinct()
+            .join(Sample, Sample.id == ItemSample.sample_id)
+            .where(
+                ItemSample.item_id.in_([item.id for item in items]),
+                Sample.split == SampleSplit.TRAIN,
+                ~subjects.is_unlearned(model.id, base.lineage_id),
+            )
         )
-    ).one()
+    )
+    for item in items:
+        if item.id not in left:
+            _mark_covered(session, item, model, base, cause)
+    return [item for item in items if item.id in left]
 
 
 def _mark_covered(
@@ -247,15 +231,17 @@ def _mark_covered(
     covering = session.scalar(
         select(UnlearnedSample.run_id)
         .join(ItemSample, ItemSample.sample_id == UnlearnedSample.sample_id)
-        .where(ItemSample.item_id == item.id, UnlearnedSample.model_id == model.id)
+        .join(Run, Run.id == UnlearnedSample.run_id)
+        .join(ModelVersion, ModelVersion.id == Run.base_version_id)
         .where(
-            UnlearnedSample.sample_id.in_(subjects.unlearned_in_lineage(model.id, base.lineage_id))
+            ItemSample.item_id == item.id,
+            UnlearnedSample.model_id == model.id,
+            ModelVersion.lineage_id == base.lineage_id,
         )
         .order_by(UnlearnedSample.run_id.desc())
         .limit(1)
     )
     detail = session.scalars(select(Run.verdict_detail).where(Run.id == covering)).first()
-    outcome = (detail or {}).get("outcome")
     move_item(
         session,
         item,
@@ -263,21 +249,16 @@ def _mark_covered(
         Cause(Event.COVERED, cause.actor, cause.now),
         controller=model.controller_id,
         run_id=covering,
-        numbers={"outcome": outcome, "covered": True},
+        numbers={"outcome": (detail or {}).get("outcome"), "covered": True},
         published_at=cause.now,
     )
 
 
-def _due() -> Any:
-    return func.coalesce(ErasureRequest.extended_due_at, ErasureRequest.due_at).label("due")
-
-
-def _earliest_due(session: Session, items: Sequence[ErasureItem]) -> datetime:
-    dues = session.scalars(
-        select(_due()).where(ErasureRequest.id.in_({item.request_id for item in items}))
-    ).all()
-    earliest: datetime = min(dues)
-    return earliest
+def _earliest_due(session: Session, items: Sequence[ErasureItem]) -> Any:
+    requests = {item.request_id for item in items}
+    return session.scalars(
+        select(func.min(effective_due())).where(ErasureRequest.id.in_(requests))
+    ).one()
 
 
 def _seed_of(identity: UUID) -> int:

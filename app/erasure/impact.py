@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from app.erasure import forming, intake, subjects
+from app.erasure import matching, queue, subjects
 from app.erasure.schemas import Impact, ModelImpact
 from app.erasure.subjects import Identity
 from app.keyring import Keyring
@@ -25,7 +25,7 @@ def assess(
     identities: Sequence[Identity],
     models: Sequence[UUID] | None,
 ) -> Impact:
-    chosen = intake.models_in_scope(session, controller, models)
+    chosen = matching.models_in_scope(session, controller, models)
     references = subjects.reference(session, keyring, controller, identities)
     refs = [reference.subject_ref for reference in references]
     return Impact(models=[_assess(session, model, refs) for model in chosen])
@@ -45,12 +45,12 @@ def provable_margin(forget: Mapping[int, int], unseen: Mapping[int, float]) -> f
 
 
 def _assess(session: Session, model: Model, refs: Sequence[bytes]) -> ModelImpact:
-    found = subjects.count_samples(session, model.dataset_id, refs)
+    found = subjects.count_samples(session, refs).get(model.dataset_id, subjects.Found(0, 0))
     own = subjects.sample_ids(model.dataset_id, refs)
     forget = _train_by_class(session, own)
     unseen = _unseen_by_class(session, model.dataset_id, own)
     margin = provable_margin(forget, unseen)
-    run_time = forming.measured_run_time(session, model.id)
+    run_time = queue.measured_run_time(session, model.id)
     policy = Policy.model_validate(model.policy).verification
     return ModelImpact(
         model=model.id,

@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
-from app.erasure import completion, deadlines, subjects
+from app.erasure import deadlines, matching, subjects
+from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState
 from app.erasure.subjects import Identity, Reference
 from app.erasure.tables import (
@@ -27,29 +28,18 @@ from app.erasure.transitions import Cause, Event, create_item, move_request
 from app.http.problems import FieldError, InvalidInput, Problem
 from app.ids import controller_id, model_id, request_id
 from app.keyring import Keyring
-from app.registry.tables import Model, ModelVersion, RegistrationState, VersionState
+from app.keys.tables import Controller
+from app.registry.tables import Model
 
 # Clocks differ a little, and a caller may send a date that has begun elsewhere in the world.
 CLOCK_TOLERANCE = timedelta(hours=24)
 OLDEST_SUBMISSION = timedelta(days=3650)
 
 
-class UnknownModel(Problem):
-    status = 422
-    code = "unknown-model"
-    title = "A model is not known"
-
-
 class ExternalIdTaken(Problem):
     status = 409
     code = "external-id-taken"
     title = "The external id belongs to another request"
-
-
-class NothingRegistered(Problem):
-    status = 409
-    code = "nothing-registered"
-    title = "No model is registered"
 
 
 @dataclass(frozen=True)
@@ -66,26 +56,23 @@ class Submission:
     body_digest: bytes
 
 
-@dataclass(frozen=True)
-class _Match:
-    model: Model
-    found: subjects.Found
-    # The current version has unlearned every one of the training samples already.
-    covered: bool
-
-
 def submit(
     session: Session, keyring: Keyring, submission: Submission, *, now: datetime
 ) -> tuple[ErasureRequest, bool]:
     """The request and whether it is new. The same external id with the same body is a repeat."""
+    _keep_models_still(session, submission.controller)
     repeated = _repeat(session, submission)
     if repeated is not None:
         return repeated, False
     submitted_at = _submission_time(submission, now)
-    models = models_in_scope(session, submission.controller, submission.models)
+    models = matching.models_in_scope(session, submission.controller, submission.models)
     references = subjects.reference(session, keyring, submission.controller, submission.identities)
-    matches = [_match(session, model, references) for model in models]
-    to_unlearn = [m for m in matches if m.found.train and not m.covered]
+    matches = matching.match(session, models, references)
+    earlier = _earlier_case(session, submission.controller, references, now)
+    # Samples that other persons' requests took are this person's too: the item is published as
+    # covered by the run that took them, and certified with it. Only a person's own earlier case
+    # answers for them without one.
+    to_unlearn = [m for m in matches if m.found.train and not (m.covered and earlier)]
 
     request = ErasureRequest(
         controller_id=submission.controller,
@@ -135,34 +122,9 @@ def submit(
             add_item(session, request, match.model, match.found, cause)
         move_request(session, request, RequestState.SCHEDULED, cause)
     else:
-        _close_without_work(session, request, matches, references, cause)
-        completion.certify(session, keyring, request, cause)
+        _close_without_work(session, request, matches, earlier, cause)
+        Statements(session, keyring).write(request, now=now)
     return request, True
-
-
-def models_in_scope(
-    session: Session, controller: UUID, chosen: Sequence[UUID] | None
-) -> Sequence[Model]:
-    """The ready models that a request concerns, in the order of their ids."""
-    query = select(Model).where(
-        Model.controller_id == controller, Model.state == RegistrationState.READY
-    )
-    if chosen:
-        query = query.where(Model.id.in_(chosen))
-    models = session.scalars(query.order_by(Model.id)).all()
-    if chosen:
-        known = {model.id for model in models}
-        unknown = [
-            FieldError(field=f"models.{position}", message="is not a ready model of yours")
-            for position, wanted in enumerate(chosen)
-            if wanted not in known
-        ]
-        if unknown:
-            raise UnknownModel("The request names a model that cannot be used.", errors=unknown)
-    if not models:
-        # "No match" would be an answer about models that do not exist.
-        raise NothingRegistered("Register a model and its dataset first; nothing can be searched.")
-    return models
 
 
 def add_item(
@@ -209,25 +171,14 @@ def _submission_time(submission: Submission, now: datetime) -> datetime:
     )
 
 
-def _match(session: Session, model: Model, references: Sequence[Reference]) -> _Match:
-    refs = [reference.subject_ref for reference in references]
-    found = subjects.count_samples(session, model.dataset_id, refs)
-    return _Match(model, found, bool(found.train) and _covered(session, model, refs))
-
-
-def _covered(session: Session, model: Model, refs: Sequence[bytes]) -> bool:
-    """Whether the current version's lineage has unlearned every training sample of the person."""
-    lineage = session.scalar(
-        select(ModelVersion.lineage_id).where(
-            ModelVersion.model_id == model.id, ModelVersion.state == VersionState.ACTIVE
-        )
+def _keep_models_still(session: Session, controller: UUID) -> None:
+    """Until this request commits, no model or version of the controller becomes ready: one that
+    did would neither be seen here nor see this request. Requests do not wait for each other."""
+    session.execute(
+        select(Controller.id)
+        .where(Controller.id == controller)
+        .with_for_update(read=True, key_share=True)
     )
-    if lineage is None:
-        return False
-    left = subjects.train_samples(model.dataset_id, refs).except_(
-        subjects.unlearned_in_lineage(model.id, lineage)
-    )
-    return session.scalar(left.limit(1)) is None
 
 
 def _store_references(
@@ -250,12 +201,11 @@ def _store_references(
 def _close_without_work(
     session: Session,
     request: ErasureRequest,
-    matches: Sequence[_Match],
-    references: Sequence[Reference],
+    matches: Sequence[matching.Match],
+    earlier: UUID | None,
     cause: Cause,
 ) -> None:
     """Nothing to unlearn: completed at once, with the reason."""
-    earlier = _earlier_case(session, request, references)
     if earlier is not None:
         reason = ReasonCode.PREVIOUSLY_UNLEARNED
     elif any(match.found.held_out for match in matches):
@@ -275,16 +225,16 @@ def _close_without_work(
 
 
 def _earlier_case(
-    session: Session, request: ErasureRequest, references: Sequence[Reference]
+    session: Session, controller: UUID, references: Sequence[Reference], now: datetime
 ) -> UUID | None:
     """The case that already unlearned this person: suppressed, or published and still open."""
     tags = [reference.suppression_tag for reference in references]
     suppressed = session.scalar(
         select(SuppressionEntry.request_id)
         .where(
-            SuppressionEntry.controller_id == request.controller_id,
+            SuppressionEntry.controller_id == controller,
             SuppressionEntry.tag.in_(tags),
-            SuppressionEntry.until > request.received_at,
+            SuppressionEntry.until > now,
         )
         .order_by(SuppressionEntry.id.desc())
         .limit(1)
@@ -296,8 +246,7 @@ def _earlier_case(
         .join(RequestSubject, RequestSubject.request_id == ErasureRequest.id)
         .join(ErasureItem, ErasureItem.request_id == ErasureRequest.id)
         .where(
-            ErasureRequest.controller_id == request.controller_id,
-            ErasureRequest.id != request.id,
+            ErasureRequest.controller_id == controller,
             RequestSubject.suppression_tag.in_(tags),
             ErasureItem.state == ItemState.PUBLISHED,
         )

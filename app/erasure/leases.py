@@ -14,23 +14,18 @@ from sqlalchemy.orm import Session
 
 from app.audit.kinds import SERVICE, worker_actor
 from app.erasure import completion, forming
+from app.erasure.locks import Fence, LeaseLost, fenced_run, items_of, lock_model
 from app.erasure.states import LEASED_RUN, ItemState, RunState
-from app.erasure.tables import ErasureItem, ErrorClass, Run, RunItem
-from app.erasure.transitions import (
-    Cause,
-    Event,
-    Fence,
-    LeaseLost,
-    fenced_run,
-    lock_items,
-    move_item,
-    move_run,
-)
+from app.erasure.tables import ErrorClass, Run
+from app.erasure.transitions import Cause, Event, move_item, move_run
 from app.keyring import Keyring
 from app.registry.tables import Model
 
 # The third crash of a run is the last: what kills a worker three times is not chance.
-MOST_ATTEMPTS = 3
+MOST_CRASHES = 3
+# How long a run waits after its first and its second crash. What passes by itself, such as a full
+# disk or a machine that restarts, has time to pass.
+PAUSES = (timedelta(seconds=2), timedelta(seconds=60))
 
 
 @dataclass(frozen=True)
@@ -43,56 +38,30 @@ def claim(
     session: Session,
     keyring: Keyring,
     worker: UUID,
+    model_id: UUID,
     *,
     lease: timedelta,
-    coalesce: timedelta,
     now: datetime,
 ) -> Claim | None:
-    """Takes the queued run that is due first, or else forms one, and holds it for `lease`."""
-    actor = worker_actor(worker)
+    """Takes the model's queued run, or forms one of the items that wait for it.
+
+    None if another worker was faster. One model a transaction: a fault in one model's rows then
+    stops no other, and locks are taken in one order.
+    """
+    model = lock_model(session, model_id, skip_locked=True)
+    if model is None:
+        return None
+    cause = Cause(Event.CLAIMED, worker_actor(worker), now)
     run = session.scalar(
-        select(Run)
-        .where(Run.state == RunState.QUEUED)
-        .order_by(Run.due_at, Run.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
+        select(Run).where(Run.model_id == model_id, Run.state == RunState.QUEUED).with_for_update()
     )
     settled: set[UUID] = set()
-    if run is None:
-        run, settled = forming.form_due_run(session, coalesce=coalesce, now=now, actor=actor)
-    cause = Cause(Event.CLAIMED, actor, now)
+    if run is None and not _has_live_run(session, model_id):
+        run, settled = forming.form_waiting(session, model, cause)
     if run is not None:
-        controller = _controller(session, run)
-        move_run(
-            session,
-            run,
-            RunState.RUNNING,
-            cause,
-            controller=controller,
-            attempt=run.attempt + 1,
-            lease_until=now + lease,
-            worker_id=worker,
-            started_at=now,
-            progress=None,
-            epochs=None,
-            error_class=None,
-            error_detail=None,
-        )
-        for item in _items(session, run):
-            settled.add(item.request_id)
-            if item.state is not ItemState.RUNNING:
-                move_item(session, item, ItemState.RUNNING, cause, controller=controller)
+        settled |= _hold(session, run, model, worker, cause, lease)
     completion.settle(session, keyring, settled, cause)
-    return Claim(Fence(run.id, run.attempt), run.model_id) if run else None
-
-
-def anything_waits(session: Session) -> bool:
-    """Whether a claim is worth its transaction: a run is queued, or an item waits for one."""
-    queued = select(Run.id).where(Run.state == RunState.QUEUED)
-    waiting = select(ErasureItem.id).where(
-        ErasureItem.state == ItemState.SCHEDULED, ErasureItem.run_id.is_(None)
-    )
-    return any(session.scalar(query.limit(1)) is not None for query in (queued, waiting))
+    return Claim(Fence(run.id, run.attempt), model_id) if run else None
 
 
 def renew(session: Session, fence: Fence, *, lease: timedelta, now: datetime) -> None:
@@ -118,16 +87,18 @@ def give_back(
     keyring: Keyring,
     fence: Fence,
     *,
-    event: Event,
     error_class: ErrorClass,
     detail: str,
     actor: str,
     now: datetime,
+    event: Event = Event.CRASHED,
 ) -> RunState:
-    """The attempt ended without a result: queued again, or failed if it was the last."""
+    """The attempt crashed: the run is queued again after a pause, or has failed if it was the
+    third time."""
     run = fenced_run(session, fence)
     cause = Cause(event, actor, now)
-    if run.attempt >= MOST_ATTEMPTS:
+    crashes = run.crashes + 1
+    if crashes >= MOST_CRASHES:
         _fail(session, keyring, run, error_class, detail, cause)
         return RunState.FAILED
     move_run(
@@ -136,10 +107,19 @@ def give_back(
         RunState.QUEUED,
         cause,
         controller=_controller(session, run),
+        crashes=crashes,
+        not_before=now + PAUSES[crashes - 1],
         error_class=error_class,
         error_detail=detail,
     )
     return RunState.QUEUED
+
+
+def put_down(session: Session, fence: Fence, *, actor: str, now: datetime) -> None:
+    """The service stops, through no fault of the run: queued again, and not counted."""
+    run = fenced_run(session, fence)
+    cause = Cause(Event.STOPPED, actor, now)
+    move_run(session, run, RunState.QUEUED, cause, controller=_controller(session, run))
 
 
 def fail(
@@ -179,6 +159,38 @@ def sweep(session: Session, keyring: Keyring, *, now: datetime) -> int:
     return len(expired)
 
 
+def _hold(
+    session: Session, run: Run, model: Model, worker: UUID, cause: Cause, lease: timedelta
+) -> set[UUID]:
+    """The requests whose items are running now."""
+    move_run(
+        session,
+        run,
+        RunState.RUNNING,
+        cause,
+        controller=model.controller_id,
+        attempt=run.attempt + 1,
+        lease_until=cause.now + lease,
+        worker_id=worker,
+        started_at=cause.now,
+        not_before=None,
+        progress=None,
+        epochs=None,
+        error_class=None,
+        error_detail=None,
+    )
+    items = items_of(session, run)
+    for item in items:
+        if item.state is not ItemState.RUNNING:
+            move_item(session, item, ItemState.RUNNING, cause, controller=model.controller_id)
+    return {item.request_id for item in items}
+
+
+def _has_live_run(session: Session, model_id: UUID) -> bool:
+    held = select(Run.id).where(Run.model_id == model_id, Run.state.in_(LEASED_RUN))
+    return session.scalar(held.limit(1)) is not None
+
+
 def _fail(
     session: Session,
     keyring: Keyring,
@@ -197,17 +209,12 @@ def _fail(
         error_class=error_class,
         error_detail=detail,
     )
-    items = _items(session, run)
+    items = items_of(session, run)
     for item in items:
         move_item(
             session, item, ItemState.FAILED, cause, controller=controller, error_class=error_class
         )
     completion.settle(session, keyring, {item.request_id for item in items}, cause)
-
-
-def _items(session: Session, run: Run) -> list[ErasureItem]:
-    ids = session.scalars(select(RunItem.item_id).where(RunItem.run_id == run.id)).all()
-    return list(lock_items(session, ids))
 
 
 def _controller(session: Session, run: Run) -> UUID:

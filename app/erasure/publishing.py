@@ -15,17 +15,10 @@ from sqlalchemy.orm import Session, undefer
 
 from app.audit import kinds, log
 from app.erasure import completion, forming
-from app.erasure.states import ItemState, RunState
-from app.erasure.tables import ErasureItem, Run, RunItem, UnlearnedSample
-from app.erasure.transitions import (
-    Cause,
-    Event,
-    Fence,
-    fenced_run,
-    lock_items,
-    move_item,
-    move_run,
-)
+from app.erasure.locks import Fence, fenced_run, items_of, lock_model
+from app.erasure.states import ItemState, Outcome, RunState
+from app.erasure.tables import Run, UnlearnedSample
+from app.erasure.transitions import Cause, Event, move_item, move_run
 from app.ids import controller_id, model_id, run_id, version_id
 from app.keyring import Keyring
 from app.registry.tables import Artifact, ArtifactState, Model, ModelVersion, VersionState
@@ -59,8 +52,7 @@ def publish(
     now: datetime,
 ) -> RunState:
     """SUCCEEDED, or SUPERSEDED if another version became current while the run computed."""
-    run = fenced_run(session, fence)
-    model, base = _lock_model(session, run), session.get_one(ModelVersion, run.base_version_id)
+    run, model, base = _hold_still(session, fence)
     if base.state is not VersionState.ACTIVE:
         start_again_on_new_base(session, keyring, run, model, actor=actor, now=now)
         return RunState.SUPERSEDED
@@ -82,8 +74,7 @@ def reject(
     now: datetime,
 ) -> None:
     """Publishes and marks nothing; keeps the candidate for the person who has to decide."""
-    run = fenced_run(session, fence)
-    model, base = _lock_model(session, run), session.get_one(ModelVersion, run.base_version_id)
+    run, model, base = _hold_still(session, fence)
     cause = Cause(Event.REJECTED, actor, now)
     version = _new_version(session, model, base, run, weights, VersionState.REJECTED, now)
     _record(session, run, judged)
@@ -123,8 +114,10 @@ def reject(
 
 
 def accept_candidate(session: Session, keyring: Keyring, run: Run, cause: Cause) -> RunState:
-    """A person publishes a rejected candidate with its true verdict."""
-    model, base = _lock_model(session, run), session.get_one(ModelVersion, run.base_version_id)
+    """A person publishes a rejected candidate with its true verdict. The caller holds the model's
+    lock and the run's."""
+    model = session.get_one(Model, run.model_id)
+    base = session.get_one(ModelVersion, run.base_version_id, populate_existing=True)
     if base.state is not VersionState.ACTIVE:
         return RunState.SUPERSEDED
     assert run.candidate_version_id is not None
@@ -138,7 +131,7 @@ def accept_candidate(session: Session, keyring: Keyring, run: Run, cause: Cause)
     judged = Judged(
         report=stored.metrics or {},
         verdict=stored.verdict or "",
-        detail={**(stored.verdict_detail or {}), "outcome": "unlearned_not_testable"},
+        detail={**(stored.verdict_detail or {}), "outcome": Outcome.UNLEARNED_ACCEPTED},
         persons={item.id: dict(item.numbers or {}) for item in items_of(session, run)},
     )
     _record(session, run, judged)
@@ -166,9 +159,8 @@ def start_again_on_new_base(
     forming.form_run(
         session,
         model,
-        forming.active_version(session, model.id),
         items,
-        forming.Recipe(run.method, run.mode, dict(run.config)),
+        forming.Recipe.again(run),
         cause,
         follows=run,
         rung=run.rung,
@@ -176,13 +168,13 @@ def start_again_on_new_base(
     completion.settle(session, keyring, {item.request_id for item in items}, cause)
 
 
-def items_of(session: Session, run: Run) -> list[ErasureItem]:
-    ids = session.scalars(select(RunItem.item_id).where(RunItem.run_id == run.id)).all()
-    return list(lock_items(session, ids))
-
-
-def _lock_model(session: Session, run: Run) -> Model:
-    return session.scalars(select(Model).where(Model.id == run.model_id).with_for_update()).one()
+def _hold_still(session: Session, fence: Fence) -> tuple[Run, Model, ModelVersion]:
+    """The fenced run with its model and base version, locked in the common order."""
+    model_id = session.scalars(select(Run.model_id).where(Run.id == fence.run_id)).one()
+    model = lock_model(session, model_id)
+    assert model is not None
+    run = fenced_run(session, fence)
+    return run, model, session.get_one(ModelVersion, run.base_version_id, populate_existing=True)
 
 
 def _new_version(

@@ -170,7 +170,11 @@ class RunDetail(BaseModel):
     state: RunState
     method: str
     mode: str
-    config: dict[str, Any]
+    settings: Annotated[dict[str, Any], Field(description="What policy or decision asked for.")]
+    config: Annotated[
+        dict[str, Any] | None,
+        Field(description="Every setting as the run used it; empty until it has started."),
+    ]
     seed: int
     device: str | None
     progress: dict[str, Any] | None

@@ -1,76 +1,96 @@
 """Gathers what a certificate states about a case from the rows of the case."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, undefer
 
 from app.certificates import service, wording
-from app.certificates.commitment import commit
+from app.certificates.commitment import Commitment, commit
 from app.certificates.statement import (
     Attempt,
     ModelErasure,
     NoMatchCase,
     OwnPart,
-    SearchedDataset,
-    Times,
     UnlearnedCase,
     VersionDigest,
 )
 from app.erasure.first_page import first_page
+from app.erasure.no_match import no_match_case, times_of
 from app.erasure.states import ItemState, Outcome
 from app.erasure.tables import (
     ErasureItem,
     ErasureRequest,
     ItemSample,
-    ReasonCode,
-    RequestSubject,
     Run,
     UnlearnedSample,
 )
 from app.keyring import Keyring
 from app.registry.tables import (
-    Dataset,
     Model,
     ModelVersion,
-    RegistrationState,
     Sample,
     SampleSplit,
-    SampleSubject,
 )
 from app.version import code_version
 
 
-def write(session: Session, keyring: Keyring, request: ErasureRequest, *, now: datetime) -> None:
-    """Writes the certificate of a request that has just completed."""
-    case: UnlearnedCase | NoMatchCase
-    if request.outcome is Outcome.NO_MATCH:
-        case = _no_match(session, request)
-    else:
-        case = _unlearned(session, keyring, request)
-    service.write(session, case, now=now)
+@dataclass(frozen=True)
+class RunFacts:
+    """What the certificates of all requests that shared a run have in common."""
+
+    base: VersionDigest
+    published: VersionDigest
+    salt: bytes
+    forget_set: Commitment
+    attempts: tuple[Attempt, ...]
+    verdict: str
+    sentence: str
+    report: dict[str, Any]
+    policy: dict[str, Any]
 
 
-def _times(request: ErasureRequest) -> Times:
-    assert request.completed_at is not None
-    return Times(
-        submitted=request.submitted_at,
-        received=request.received_at,
-        due=request.extended_due_at or request.due_at,
-        completed=request.completed_at,
-    )
+class Statements:
+    """Writes the certificates of requests that complete in one transaction.
+
+    A run may have served hundreds of them: what they share is gathered once.
+    """
+
+    def __init__(self, session: Session, keyring: Keyring) -> None:
+        self._session = session
+        self._keyring = keyring
+        self._runs: dict[UUID, RunFacts] = {}
+
+    def write(self, request: ErasureRequest, *, now: datetime) -> None:
+        """The certificate of a request that has just completed."""
+        case: UnlearnedCase | NoMatchCase
+        if request.outcome is Outcome.NO_MATCH:
+            case = no_match_case(self._session, request)
+        else:
+            case = _unlearned(self._session, request, self._facts)
+        service.write(self._session, case, now=now)
+
+    def _facts(self, run: UUID) -> RunFacts:
+        if run not in self._runs:
+            self._runs[run] = _run_facts(self._session, self._keyring, run)
+        return self._runs[run]
 
 
-def _unlearned(session: Session, keyring: Keyring, request: ErasureRequest) -> UnlearnedCase:
-    assert request.outcome in (Outcome.UNLEARNED, Outcome.UNLEARNED_NOT_TESTABLE)
+def _unlearned(
+    session: Session, request: ErasureRequest, facts_of: Callable[[UUID], RunFacts]
+) -> UnlearnedCase:
+    assert request.outcome is not None and request.outcome is not Outcome.NO_MATCH
     items = session.scalars(
         select(ErasureItem)
         .where(ErasureItem.request_id == request.id, ErasureItem.state == ItemState.PUBLISHED)
         .order_by(ErasureItem.model_id)
     ).all()
     models = tuple(
-        _erasure(session, keyring, item, session.get_one(Run, run))
+        _erasure(session, item, run, facts_of(run))
         for item in items
         for run in _runs_that_unlearned(session, item)
     )
@@ -79,7 +99,7 @@ def _unlearned(session: Session, keyring: Keyring, request: ErasureRequest) -> U
         models=models,
         controller=request.controller_id,
         request=request.id,
-        times=_times(request),
+        times=times_of(request),
         regulation=request.regulation,
         legal_ground=request.legal_ground,
         reason_code=request.reason_code,
@@ -117,50 +137,67 @@ def _runs_that_unlearned(session: Session, item: ErasureItem) -> list[UUID]:
     )
 
 
-def _erasure(session: Session, keyring: Keyring, item: ErasureItem, run: Run) -> ModelErasure:
+def _run_facts(session: Session, keyring: Keyring, run_id: UUID) -> RunFacts:
+    attempts = _attempts(session, run_id)
+    run = attempts[-1]
+    detail = run.verdict_detail or {}
     # The same salt in every certificate of a run, so that they commit to one forget set.
     salt = keyring.digest("forget-set", run.id.bytes)
-    whole = (
-        select(Sample.sample_ref)
-        .join(UnlearnedSample, UnlearnedSample.sample_id == Sample.id)
-        .where(UnlearnedSample.run_id == run.id)
+    return RunFacts(
+        base=_digest_of(session, run.base_version_id),
+        published=_published_by(session, run),
+        salt=salt,
+        forget_set=commit(session.scalars(_forgotten_by(run.id)), salt),
+        attempts=tuple(_attempt(attempt) for attempt in attempts),
+        verdict=detail["name"],
+        sentence=detail["sentence"],
+        report={k: v for k, v in (run.metrics or {}).items() if k != "persons"},
+        policy=detail["policy"],
     )
-    own = whole.join(ItemSample, ItemSample.sample_id == Sample.id).where(
-        ItemSample.item_id == item.id
-    )
+
+
+def _erasure(session: Session, item: ErasureItem, run: UUID, facts: RunFacts) -> ModelErasure:
+    own = _forgotten_by(run).join(ItemSample, ItemSample.sample_id == Sample.id)
     held_out = session.scalars(
         select(func.count())
         .select_from(ItemSample)
         .join(Sample, Sample.id == ItemSample.sample_id)
         .where(ItemSample.item_id == item.id, Sample.split != SampleSplit.TRAIN)
     ).one()
-    attempts = _attempts(session, run)
-    deciding = attempts[-1]
-    detail = deciding.verdict_detail or {}
     return ModelErasure(
         model=item.model_id,
         name=session.get_one(Model, item.model_id).name,
-        base=_digest_of(session, run.base_version_id),
-        published=_published_by(session, run),
-        forget_set=commit(session.scalars(whole), salt),
+        base=facts.base,
+        published=facts.published,
+        forget_set=facts.forget_set,
         own=OwnPart(
-            commitment=commit(session.scalars(own), salt),
+            commitment=commit(
+                session.scalars(own.where(ItemSample.item_id == item.id)), facts.salt
+            ),
             held_out_count=held_out,
-            figures=item.numbers if item.run_id == run.id else None,
+            figures=item.numbers if item.run_id == run else None,
         ),
-        attempts=tuple(_attempt(attempt) for attempt in attempts),
-        verdict=detail["name"],
-        verdict_sentence=detail["sentence"],
-        report={k: v for k, v in (deciding.metrics or {}).items() if k != "persons"},
-        policy=detail["policy"],
+        attempts=facts.attempts,
+        verdict=facts.verdict,
+        verdict_sentence=facts.sentence,
+        report=facts.report,
+        policy=facts.policy,
         recipient_count=None,
     )
 
 
-def _attempts(session: Session, run: Run) -> list[Run]:
+def _forgotten_by(run: UUID) -> Select[bytes]:
+    return (
+        select(Sample.sample_ref)
+        .join(UnlearnedSample, UnlearnedSample.sample_id == Sample.id)
+        .where(UnlearnedSample.run_id == run)
+    )
+
+
+def _attempts(session: Session, run: UUID) -> list[Run]:
     """The runs that led to this one, first to last."""
     chain: list[Run] = []
-    following: UUID | None = run.id
+    following: UUID | None = run
     while following is not None:
         chain.append(
             session.scalars(
@@ -181,7 +218,7 @@ def _attempt(run: Run) -> Attempt:
         state=run.state,
         method=run.method,
         mode=run.mode,
-        config=run.config,
+        config=run.config or run.settings,
         seed=run.seed,
         code_version=run.code_version or code_version(),
         device=run.device,
@@ -200,58 +237,3 @@ def _published_by(session: Session, run: Run) -> VersionDigest:
 def _digest_of(session: Session, version_id: UUID) -> VersionDigest:
     version = session.get_one(ModelVersion, version_id)
     return VersionDigest(version=version.id, number=version.number, sha256=version.artifact_sha256)
-
-
-def _no_match(session: Session, request: ErasureRequest) -> NoMatchCase:
-    subjects = session.scalars(
-        select(RequestSubject).where(RequestSubject.request_id == request.id)
-    ).all()
-    asked = {subject.identity_type for subject in subjects}
-    datasets = session.scalars(
-        select(Dataset)
-        .where(
-            Dataset.controller_id == request.controller_id,
-            Dataset.state == RegistrationState.READY,
-        )
-        .order_by(Dataset.id)
-    ).all()
-    searched = tuple(
-        SearchedDataset(
-            dataset=dataset.id, sha256=dataset.upload_sha256, identity_types=tuple(sorted(types))
-        )
-        for dataset in datasets
-        if (types := asked & {column["type"] for column in dataset.subject_columns})
-    )
-    identity_count = len({subject.position for subject in subjects})
-    held_out = session.scalars(
-        select(func.count(Sample.id.distinct()))
-        .join(SampleSubject, SampleSubject.sample_id == Sample.id)
-        .where(
-            SampleSubject.subject_ref.in_([subject.subject_ref for subject in subjects]),
-            Sample.split != SampleSplit.TRAIN,
-            Sample.dataset_id.in_([dataset.dataset for dataset in searched]),
-        )
-    ).one()
-    return NoMatchCase(
-        outcome="no_match",
-        code_version=code_version(),
-        searched=searched,
-        identity_count=identity_count,
-        held_out_count=held_out,
-        searched_at=request.received_at,
-        controller=request.controller_id,
-        request=request.id,
-        times=_times(request),
-        regulation=request.regulation,
-        legal_ground=request.legal_ground,
-        reason_code=request.reason_code,
-        earlier_request=request.earlier_request_id,
-        destruction=(),
-        claims=wording.no_match_claims(
-            searched,
-            identity_count=identity_count,
-            held_out_count=held_out,
-            previously_unlearned=request.reason_code is ReasonCode.PREVIOUSLY_UNLEARNED,
-        ),
-        limits=wording.no_match_limits(),
-    )

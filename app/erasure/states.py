@@ -48,7 +48,10 @@ class Outcome(StrEnum):
     """How a completed request ended."""
 
     UNLEARNED = "unlearned"
+    # Published, with too few or too unlike samples for the tests to say anything.
     UNLEARNED_NOT_TESTABLE = "unlearned_not_testable"
+    # The tests said no, and a person published the candidate all the same.
+    UNLEARNED_ACCEPTED = "unlearned_accepted"
     NO_MATCH = "no_match"
 
 

@@ -1,10 +1,11 @@
 """From identities to references, and from references to samples."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Select, distinct, exists, func, select, union
+from sqlalchemy import ColumnElement, Select, distinct, exists, func, select, union
 from sqlalchemy.orm import Session, aliased
 
 from app.erasure.states import RequestState
@@ -20,6 +21,9 @@ from app.registry.tables import (
     SampleSplit,
     SampleSubject,
 )
+
+# Made once: an alias costs more to make than the query that uses it.
+_Base = aliased(ModelVersion)
 
 
 class IdentityNotValid(Problem):
@@ -73,13 +77,13 @@ def reference(
     An identity type that no dataset declares is refused: answering "nothing found" for it would be
     a statement about data that was never searched.
     """
-    datasets = session.scalars(
-        select(Dataset).where(
+    datasets = session.execute(
+        select(Dataset.subject_columns, Dataset.pseudonym_key_id).where(
             Dataset.controller_id == controller, Dataset.state == RegistrationState.READY
         )
     ).all()
-    indexed = {column["type"] for dataset in datasets for column in dataset.subject_columns}
-    keys_in_use = {dataset.pseudonym_key_id for dataset in datasets if dataset.pseudonym_key_id}
+    indexed = {column["type"] for columns, _ in datasets for column in columns}
+    keys_in_use = {key for _, key in datasets if key}
     unknown_keys = keys_in_use - keyring.pseudonym.keys()
     if unknown_keys:
         # Searching without the key would find nothing and call it an answer.
@@ -122,17 +126,26 @@ def stored_references(session: Session, request_id: UUID) -> list[bytes]:
     )
 
 
-def count_samples(session: Session, dataset_id: UUID, refs: Sequence[bytes]) -> Found:
-    """One look-up in the index of references, then the rows that it names."""
+def count_samples(session: Session, refs: Sequence[bytes]) -> dict[UUID, Found]:
+    """The person's samples in every dataset that has any: one look-up in the index of references,
+    then the rows that it names."""
     rows = session.execute(
-        select(Sample.split, func.count(distinct(Sample.id)))
-        .join(SampleSubject, SampleSubject.sample_id == Sample.id)
-        .where(SampleSubject.subject_ref.in_(refs), Sample.dataset_id == dataset_id)
-        .group_by(Sample.split)
-    ).all()
-    counts = {split: count for split, count in rows}
-    train = counts.pop(SampleSplit.TRAIN, 0)
-    return Found(train=train, held_out=sum(counts.values()))
+        select(Sample.dataset_id, Sample.split, func.count(distinct(Sample.id)))
+        .select_from(SampleSubject)
+        .join(Sample, Sample.id == SampleSubject.sample_id)
+        .where(SampleSubject.subject_ref.in_(refs))
+        .group_by(Sample.dataset_id, Sample.split)
+    )
+    counts: dict[UUID, dict[SampleSplit, int]] = defaultdict(dict)
+    for dataset, split, count in rows:
+        counts[dataset][split] = count
+    return {
+        dataset: Found(
+            train=splits.get(SampleSplit.TRAIN, 0),
+            held_out=sum(n for split, n in splits.items() if split is not SampleSplit.TRAIN),
+        )
+        for dataset, splits in counts.items()
+    }
 
 
 def train_samples(dataset_id: UUID, refs: Sequence[bytes]) -> Select[int]:
@@ -150,18 +163,20 @@ def sample_ids(dataset_id: UUID, refs: Sequence[bytes]) -> Select[int]:
     )
 
 
-def unlearned_in_lineage(model_id: UUID, lineage_id: UUID) -> Select[int]:
-    """Samples that versions of this lineage have already unlearned.
+def is_unlearned(
+    model_id: UUID, lineage_id: UUID, *, by_others_than: UUID | None = None
+) -> ColumnElement[bool]:
+    """Condition on `Sample`: a version of this lineage has already unlearned it.
 
     A version trained elsewhere starts a new lineage: it may have seen the samples again.
     """
-    base = aliased(ModelVersion)
-    return (
-        select(UnlearnedSample.sample_id)
-        .join(Run, Run.id == UnlearnedSample.run_id)
-        .join(base, base.id == Run.base_version_id)
-        .where(UnlearnedSample.model_id == model_id, base.lineage_id == lineage_id)
+    found = (
+        exists()
+        .where(UnlearnedSample.model_id == model_id, UnlearnedSample.sample_id == Sample.id)
+        .where(Run.id == UnlearnedSample.run_id, _Base.id == Run.base_version_id)
+        .where(_Base.lineage_id == lineage_id)
     )
+    return found if by_others_than is None else found.where(Run.id != by_others_than)
 
 
 def excluded_samples(session: Session, model_id: UUID, dataset_id: UUID) -> set[int]:
@@ -172,15 +187,15 @@ def excluded_samples(session: Session, model_id: UUID, dataset_id: UUID) -> set[
     """
     asked = (
         select(Sample.id)
-        .join(SampleSubject, SampleSubject.sample_id == Sample.id)
-        .where(Sample.dataset_id == dataset_id)
+        .select_from(RequestSubject)
+        .join(ErasureRequest, ErasureRequest.id == RequestSubject.request_id)
+        .join(SampleSubject, SampleSubject.subject_ref == RequestSubject.subject_ref)
+        .join(Sample, Sample.id == SampleSubject.sample_id)
         .where(
-            exists()
-            .where(RequestSubject.subject_ref == SampleSubject.subject_ref)
-            .where(ErasureRequest.id == RequestSubject.request_id)
-            .where(ErasureRequest.controller_id == Dataset.controller_id)
-            .where(ErasureRequest.state.not_in([RequestState.CANCELLED, RequestState.REFUSED]))
-            .where(Dataset.id == dataset_id)
+            ErasureRequest.controller_id
+            == select(Dataset.controller_id).where(Dataset.id == dataset_id).scalar_subquery(),
+            ErasureRequest.state.not_in([RequestState.CANCELLED, RequestState.REFUSED]),
+            Sample.dataset_id == dataset_id,
         )
     )
     unlearned = select(UnlearnedSample.sample_id).where(UnlearnedSample.model_id == model_id)

@@ -75,7 +75,9 @@ class ErasureRequest(Base):
     __tablename__ = "erasure_requests"
     __table_args__ = (
         UniqueConstraint("controller_id", "external_id"),
-        Index("ix_erasure_requests_page", "controller_id", "created_at", "id"),
+        # Ids are time-ordered: a list is read newest first along one of these.
+        Index("ix_erasure_requests_page", "controller_id", "id"),
+        Index("ix_erasure_requests_state_page", "controller_id", "state", "id"),
         Index("ix_erasure_requests_due", "controller_id", "state", "due_at"),
         CheckConstraint(
             "(state = 'completed') = (outcome IS NOT NULL)", name="outcome_if_completed"
@@ -160,7 +162,7 @@ class ItemSample(Base):
 
 
 class Run(Base):
-    """One unlearning of one model. Its items, method, config and seed never change."""
+    """One unlearning of one model. Its items, method, settings and seed never change."""
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -185,12 +187,19 @@ class Run(Base):
     rung: Mapped[int] = mapped_column(default=0)
     # The fencing token: a write that names another attempt finds no row.
     attempt: Mapped[int] = mapped_column(default=0)
+    # Attempts that ended without a result and not by a stop of the service.
+    crashes: Mapped[int] = mapped_column(default=0)
+    # A queued run waits until then: an attempt that failed is not repeated at once.
+    not_before: Mapped[datetime | None]
     state: Mapped[RunState] = mapped_column(enum_text(RunState), index=True)
     lease_until: Mapped[datetime | None]
     worker_id: Mapped[UUID | None] = mapped_column(ForeignKey("workers.id"))
     method: Mapped[str] = mapped_column(String(40))
     mode: Mapped[str] = mapped_column(String(40))
-    config: Mapped[dict[str, Any]]
+    # What the policy or a decision asked for, and the complete config that was planned from it for
+    # the run's own sizes; the second is written when the run starts.
+    settings: Mapped[dict[str, Any]]
+    config: Mapped[dict[str, Any] | None]
     seed: Mapped[int] = mapped_column(BigInteger)
     device: Mapped[str | None] = mapped_column(String(100))
     code_version: Mapped[str | None] = mapped_column(String(64))

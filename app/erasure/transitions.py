@@ -3,22 +3,19 @@
 Each move is checked against the table in `states.py`, written only if the row still is where the
 caller saw it (for a run also: still held by the same attempt), and entered in the audit log of the
 same transaction.
-
-Lock order, so that no two of these transactions wait for each other: run, items, requests, each
-kind in the order of its ids.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
+from app.erasure.locks import LeaseLost
 from app.erasure.states import ITEM, LEASED_RUN, REQUEST, RUN, ItemState, RequestState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode, Run
 from app.http.problems import Problem
@@ -33,6 +30,7 @@ class Event(StrEnum):
     CLAIMED = "claimed"
     LEASE_EXPIRED = "lease_expired"
     CRASHED = "crashed"
+    STOPPED = "stopped"
     UNLEARNED = "unlearned"
     VERIFIED = "verified"
     REJECTED = "rejected"
@@ -61,18 +59,6 @@ class ChangedMeanwhile(Problem):
     title = "The state changed meanwhile; look again and repeat if it still makes sense"
 
 
-class LeaseLost(Exception):
-    """Another attempt holds the run, or it was cancelled: stop at once and publish nothing."""
-
-
-@dataclass(frozen=True)
-class Fence:
-    """What a worker proves with every write: this run, this attempt."""
-
-    run_id: UUID
-    attempt: int
-
-
 @dataclass(frozen=True)
 class Cause:
     """Why, by whom and when: the part of an audit entry that every move shares."""
@@ -94,6 +80,8 @@ def move_request(
     _check("request", REQUEST[request.state].next, request.state, to)
     came_from = request.state
     values |= {"reason_code": reason_code, "outcome": values.get("outcome")}
+    if came_from is RequestState.COMPLETED:  # reopened: what it said of its end is no longer so
+        values |= {"completed_at": None, "earlier_request_id": None}
     _guarded(
         session,
         ErasureRequest,
@@ -159,7 +147,7 @@ def move_run(
     came_from, attempt = run.state, run.attempt
     if to not in LEASED_RUN:
         values |= {"lease_until": None}
-        if RUN[to].ends:
+        if RUN[to].ends and not RUN[came_from].ends:
             values |= {"finished_at": cause.now}
     result = session.execute(
         update(Run)
@@ -186,39 +174,6 @@ def move_run(
         ),
         now=cause.now,
     )
-
-
-def fenced_run(session: Session, fence: Fence) -> Run:
-    """The run, locked, if this attempt still holds it."""
-    run = session.scalar(
-        select(Run)
-        .where(Run.id == fence.run_id, Run.attempt == fence.attempt, Run.state.in_(LEASED_RUN))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if run is None:
-        raise LeaseLost
-    return run
-
-
-def lock_items(session: Session, ids: Iterable[UUID]) -> Sequence[ErasureItem]:
-    return session.scalars(
-        select(ErasureItem)
-        .where(ErasureItem.id.in_(list(ids)))
-        .order_by(ErasureItem.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
-
-
-def lock_requests(session: Session, ids: Iterable[UUID]) -> Sequence[ErasureRequest]:
-    return session.scalars(
-        select(ErasureRequest)
-        .where(ErasureRequest.id.in_(list(ids)))
-        .order_by(ErasureRequest.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
 
 
 def _check(what: str, legal: frozenset[StrEnum], present: StrEnum, to: StrEnum) -> None:

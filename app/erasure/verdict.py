@@ -89,7 +89,10 @@ def _decide(case: Case, tells_apart: list[str]) -> tuple[VerdictName, str, list[
         sentence = f"{_counted(case.n_f)} can exclude only deviations above {plan:.2f}. {shown}"
         reason = f"provable margin {plan:.3f} above the margin {case.policy.delta_auc:.3f}"
         return VerdictName.INSUFFICIENT_DATA, sentence, [reason, *outside]
-    return VerdictName.NOT_SHOWN, f"Enough samples, but {outside[0]}.", outside
+    sentence = f"Enough samples, but {outside[0]}."
+    if tells_apart:
+        sentence += f" {_capital(_still(tells_apart))} the samples from unseen ones."
+    return VerdictName.NOT_SHOWN, sentence, outside
 
 
 def _publishes(

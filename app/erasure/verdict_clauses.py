@@ -29,6 +29,9 @@ class Case:
         self.rung = rung
         self.level = policy.alpha / 2**rung
         self.corrected = self.level / CORRECTED_TESTS
+        # B random draws cannot give a p-value below 1 / (B + 1): there it counts as significant,
+        # or a late rung could no longer be stopped by any of them.
+        self.drawn_level = max(self.level, 1.0 / (int(report["permutations"]) + 1))
         self.n_f = int(report["sizes"]["n_f"])
 
     def auc(self, score: str, when: str = "after") -> float:
@@ -70,9 +73,9 @@ class Case:
             return []
         names = [name for name, p in self.p_values().items() if p <= self.corrected]
         band = self.report["band"]
-        if band is not None and band["after"]["p_value"] <= self.level:
+        if band is not None and band["after"]["p_value"] <= self.drawn_level:
             names.append("band")
-        return [*names, *(name for name, p in self.unread().items() if p <= self.level)]
+        return [*names, *(name for name, p in self.unread().items() if p <= self.drawn_level)]
 
     def no_valid_reference(self) -> tuple[str, list[str]] | None:
         excluded = int(self.report["sizes"]["excluded"])
@@ -121,10 +124,10 @@ class Case:
                 f"{self.policy.delta_band:.2f}"
             )
         for name, p in self.unread().items():
-            if p <= self.level:
+            if p <= self.drawn_level:
                 found.append(
                     f"{ATTACKS[name]} still tells the samples from unseen ones "
-                    f"(p {p:.4f}, level {self.level:.4f})"
+                    f"(p {p:.4f}, level {self.drawn_level:.4f})"
                 )
         return found
 

@@ -76,6 +76,7 @@ def run_detail(session: Session, run: Run) -> RunDetail:
         **run_summary(run).model_dump(exclude={"verdict"}),
         base_number=base.number,
         base_sha256=base.artifact_sha256,
+        settings=run.settings,
         config=run.config,
         seed=run.seed,
         device=run.device,

@@ -41,9 +41,11 @@ RawBody = Annotated[bytes, Depends(raw_body)]
 
 
 def reserve(
-    session: Session, controller: UUID, key: str, fingerprint: bytes, *, now: datetime
+    session: Session, controller: UUID, key: bytes, fingerprint: bytes, *, now: datetime
 ) -> UUID | None:
     """The resource that this key created; or None, and the key is the caller's until it commits.
+
+    `key` is a keyed digest of what the caller sent, who may have put anything into it.
 
     Two calls that arrive together meet at the primary key: the later one waits for the earlier.
     """
@@ -59,6 +61,6 @@ def reserve(
     return None
 
 
-def assign(session: Session, controller: UUID, key: str, resource: UUID) -> None:
+def assign(session: Session, controller: UUID, key: bytes, resource: UUID) -> None:
     """Names what a reserved key created."""
     session.get_one(IdempotencyKey, (controller, key)).resource_id = resource

@@ -1,5 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457). No answer ever repeats what the caller sent."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -7,7 +8,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+
+log = logging.getLogger("lotus.http")
 
 TYPE_PREFIX = "urn:lotus-unlearning:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -91,6 +95,12 @@ class BodyTooLarge(Problem):
     title = "The body is too large"
 
 
+class Internal(Problem):
+    status = 500
+    code = "internal"
+    title = "The service failed"
+
+
 class Unavailable(Problem):
     status = 503
     code = "unavailable"
@@ -143,7 +153,7 @@ def field_errors(errors: Sequence[Any]) -> list[FieldError]:
     return shown
 
 
-def _answer(problem: Problem) -> JSONResponse:
+def answer(problem: Problem) -> JSONResponse:
     return JSONResponse(
         problem.document(),
         status_code=problem.status,
@@ -152,21 +162,44 @@ def _answer(problem: Problem) -> JSONResponse:
     )
 
 
+# For the OpenAPI description of every call: any refusal has this form.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "5XX": {
+        "description": "The service cannot answer; `Retry-After` says when to try again",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    },
+    "4XX": {
+        "description": "A problem (RFC 9457): `type` is stable, `errors` name fields or rows",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    },
+}
+
 _TITLES = {401: "Not authenticated", 404: "Not found", 405: "Method not allowed"}
 
 
 def install(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     def known(request: Request, problem: Problem) -> JSONResponse:
-        return _answer(problem)
+        return answer(problem)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         if any(part["type"] == "json_invalid" for part in error.errors()):
-            return _answer(MalformedJson("The body could not be parsed as JSON."))
-        return _answer(
+            return answer(MalformedJson("The body could not be parsed as JSON."))
+        return answer(
             InvalidInput(
                 "One or more fields are missing or not valid.", errors=field_errors(error.errors())
+            )
+        )
+
+    @app.exception_handler(OperationalError)
+    def database(request: Request, error: OperationalError) -> JSONResponse:
+        log.error("database error", exc_info=error)
+        return answer(
+            Unavailable(
+                "The database does not answer at present. Repeat the call; with an Idempotency-Key "
+                "or an external id it cannot take effect twice.",
+                headers={"Retry-After": "5"},
             )
         )
 
@@ -174,7 +207,7 @@ def install(app: FastAPI) -> None:
     def framework(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == MalformedJson.status:
             # What FastAPI raises for a body that it cannot decode or parse.
-            return _answer(MalformedJson("The body could not be parsed as JSON."))
+            return answer(MalformedJson("The body could not be parsed as JSON."))
         title = _TITLES.get(error.status_code, "The request was refused")
         document = ProblemDocument(
             type=TYPE_PREFIX + title.lower().replace(" ", "-"),

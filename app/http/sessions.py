@@ -13,6 +13,9 @@ from sqlalchemy.orm import Session
 
 from app.runtime import Runtime
 
+# Well below the 40 threads that endpoints share.
+WRITERS = 16
+
 
 def current_runtime(request: Request) -> Runtime:
     runtime: Runtime = request.app.state.runtime
@@ -37,5 +40,9 @@ def utc_now() -> datetime:
 
 
 ReadSession = Annotated[Session, Depends(_read, scope="function")]
-WriteSession = Annotated[Session, Depends(_write, scope="function")]
+# Writers may wait for their turn in the database, each holding a thread; and whoever has the turn
+# needs a thread of the same pool to write the answer before it commits. So the pool must never be
+# full of those who wait. This is one object, so that the limit is shared by all endpoints.
+_limited_write = Depends(_write, scope="function", max_concurrency=WRITERS)
+WriteSession = Annotated[Session, _limited_write]
 Now = Annotated[datetime, Depends(utc_now)]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy import ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -15,7 +15,7 @@ class IdempotencyKey(Base):
     __tablename__ = "idempotency_keys"
 
     controller_id: Mapped[UUID] = mapped_column(ForeignKey("controllers.id"), primary_key=True)
-    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    key: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary(32))
     # Empty only inside the transaction that creates the resource.
     resource_id: Mapped[UUID | None]

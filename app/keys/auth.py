@@ -1,18 +1,27 @@
 """Who calls: `Depends(require(Scope.X))` gives the caller or answers 401 or 403."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import OperationalError
 
 from app.http.problems import Problem
 from app.http.sessions import CurrentRuntime, Now
 from app.ids import api_key_id
 from app.keys import service
 from app.keys.scopes import Scope
+from app.observability import fields
+from app.runtime import Runtime
+
+log = logging.getLogger("lotus.keys")
+
+NOTE_USE_WAIT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,17 @@ def authenticate(
     if key is None:
         raise refusal
     if key.last_used_at is None or now - key.last_used_at >= service.LAST_USE_STEP:
-        with runtime.database.write() as session:
-            service.note_use(session, key.id, now=now)
+        _note_use(runtime, key.id, now)
     return Caller(key.controller_id, key.id, frozenset(Scope(scope) for scope in key.scopes))
+
+
+def _note_use(runtime: Runtime, key_id: UUID, now: datetime) -> None:
+    """Best effort: a caller must not wait, let alone fail, because the database is busy writing."""
+    try:
+        with runtime.database.write(wait=NOTE_USE_WAIT_SECONDS) as session:
+            service.note_use(session, key_id, now=now)
+    except OperationalError:
+        log.info("last use of a key not noted", extra=fields(key=api_key_id(key_id)))
 
 
 def require(*scopes: Scope) -> Callable[..., Caller]:

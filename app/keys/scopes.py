@@ -11,9 +11,6 @@ class Scope(StrEnum):
     REGISTRY_READ = "registry:read"
     ARTIFACTS_READ = "artifacts:read"
     AUDIT_READ = "audit:read"
-    OVERVIEW_READ = "overview:read"
-    WEBHOOKS_ADMIN = "webhooks:admin"
-    KEYS_ADMIN = "keys:admin"
 
 
 ALL_SCOPES = tuple(Scope)

@@ -14,6 +14,7 @@ from app.registry.tables import (
     Artifact,
     ArtifactState,
     Dataset,
+    DatasetShard,
     Model,
     ModelVersion,
     RegistrationState,
@@ -29,6 +30,10 @@ MEDIA_TYPES = (OCTETS, PARQUET, SAFETENSORS)
 
 # An upload that no registration ever named, or a file that no row knows, is kept this long.
 LONGEST_UNUSED = timedelta(days=1)
+
+
+def known_type(media_type: str) -> str:
+    return media_type if media_type in MEDIA_TYPES else OCTETS
 
 
 class UnknownArtifact(Problem):
@@ -68,7 +73,7 @@ def note_upload(
         fresh = Artifact(
             sha256=sha256,
             size=size,
-            media_type=media_type if media_type in MEDIA_TYPES else OCTETS,
+            media_type=known_type(media_type),
             state=ArtifactState.STAGED,
             created_at=now,
         )
@@ -95,11 +100,33 @@ def note_stored(
     return artifact
 
 
+def take_back(session: Session, store: ArtifactStore, sha256: str) -> None:
+    """The opposite of `note_stored`, for a file of a registration that came to nothing: file and
+    row go, unless another dataset or a model has them."""
+    if _is_named(session, sha256):
+        return
+    artifact = session.get_one(Artifact, sha256)
+    size, media_type, created_at = artifact.size, artifact.media_type, artifact.created_at
+    session.delete(artifact)
+    # Before the file goes: whoever names the row at this moment makes this fail, or fails itself.
+    session.flush()
+    store.destroy(sha256)
+    if store.is_staged_by_anyone(sha256):
+        note_upload(session, sha256, size=size, media_type=media_type, now=created_at)
+
+
+def _is_named(session: Session, sha256: str) -> bool:
+    return any(
+        session.scalar(select(column).where(column == sha256).limit(1)) is not None
+        for column in (DatasetShard.artifact_sha256, ModelVersion.artifact_sha256)
+    )
+
+
 def note_destroyed(
     session: Session, sha256: str, *, controller: UUID | None, reason: str, now: datetime
 ) -> None:
     """Marks the row, if its bytes were still said to be here, and enters it in the log."""
-    artifact = session.get(Artifact, sha256)
+    artifact = session.get(Artifact, sha256, with_for_update={"key_share": True})
     if artifact is None or artifact.state is ArtifactState.DESTROYED:
         return
     artifact.state = ArtifactState.DESTROYED
@@ -154,6 +181,22 @@ def _uses(session: Session, file: StagedFile) -> list[_Use]:
             for at, state in versions
         ),
     ]
+
+
+def owned_state(session: Session, sha256: str, controller: UUID) -> ArtifactState:
+    """State of bytes that this controller has staged, as far as the controller's own registrations
+    tell: that another one has stored the same bytes is none of its business."""
+    kept = session.scalar(
+        select(ModelVersion.id)
+        .join(Model, Model.id == ModelVersion.model_id)
+        .where(Model.controller_id == controller, ModelVersion.artifact_sha256 == sha256)
+        .where(ModelVersion.state.in_(_KEPT))
+        .limit(1)
+    )
+    return ArtifactState.STAGED if kept is None else ArtifactState.STORED
+
+
+_KEPT = (VersionState.CANDIDATE, VersionState.ACTIVE, VersionState.SUPERSEDED)
 
 
 def stored_names(session: Session) -> set[str]:

@@ -17,13 +17,8 @@ from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.http.problems import Problem
-from app.registry.tables import (
-    Dataset,
-    Model,
-    ModelVersion,
-    RegistrationState,
-    VersionState,
-)
+from app.keys.tables import Controller
+from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
 
 LAST_ATTEMPT = 3
 
@@ -63,24 +58,23 @@ class DatasetContent:
 
 
 def take_dataset(session: Session, *, now: datetime, lease: timedelta) -> DatasetCheck | None:
-    """The oldest dataset that waits for a check, or None."""
-    while True:
-        dataset = session.scalar(
-            select(Dataset)
-            .where(*_free(Dataset, RegistrationState.CHECKING, now))
-            .order_by(Dataset.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        if dataset is None:
-            return None
-        if dataset.check_attempts < LAST_ATTEMPT:
-            dataset.check_attempts += 1
-            dataset.check_lease_until = now + lease
-            session.flush()
-            return DatasetCheck(dataset, dataset.check_attempts)
-        check = DatasetCheck(dataset, dataset.check_attempts)
-        end_dataset_invalid(session, check, _crashed(), now=now)
+    """The oldest dataset that waits for a check, or None.
+
+    Attempts after the last one are for removing what that left, and for ending the registration.
+    """
+    dataset = session.scalar(
+        select(Dataset)
+        .where(*_free(Dataset, RegistrationState.CHECKING, now))
+        .order_by(Dataset.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    if dataset is None:
+        return None
+    dataset.check_attempts += 1
+    dataset.check_lease_until = now + lease
+    session.flush()
+    return DatasetCheck(dataset, dataset.check_attempts)
 
 
 def take_version(session: Session, *, now: datetime, lease: timedelta) -> VersionCheck | None:
@@ -91,7 +85,7 @@ def take_version(session: Session, *, now: datetime, lease: timedelta) -> Versio
             .where(*_free(ModelVersion, VersionState.CHECKING, now))
             .order_by(ModelVersion.id)
             .limit(1)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True, key_share=True)
         )
         if version is None:
             return None
@@ -103,7 +97,7 @@ def take_version(session: Session, *, now: datetime, lease: timedelta) -> Versio
             session.flush()
             return VersionCheck(version, model, dataset, version.check_attempts)
         check = VersionCheck(version, model, dataset, version.check_attempts)
-        end_version_invalid(session, check, _crashed(), now=now)
+        end_version_invalid(session, check, crashed(), now=now)
 
 
 def anything_waits(session: Session, *, now: datetime) -> bool:
@@ -122,9 +116,17 @@ def keep(session: Session, check: DatasetCheck | VersionCheck, *, until: datetim
     _write(session, check, check_lease_until=until)
 
 
-def is_checking(session: Session, dataset: UUID) -> bool:
-    found = session.get(Dataset, dataset)
-    return found is not None and found.state is RegistrationState.CHECKING
+def hold(session: Session, check: DatasetCheck) -> None:
+    """Nobody else can take or end the registration until this transaction is over."""
+    _write(session, check, check_attempts=check.attempt)
+
+
+def is_current(session: Session, dataset: UUID, attempt: int) -> bool:
+    """Whether no later attempt has taken the dataset's registration, and nobody has ended it."""
+    row = session.get(Dataset, dataset)
+    if row is None or row.state is not RegistrationState.CHECKING:
+        return False
+    return row.check_attempts == attempt
 
 
 def end_dataset_ready(
@@ -173,7 +175,11 @@ def end_dataset_invalid(
 
 
 def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -> ModelVersion:
-    """Makes the version the one that the model serves, unless a later one was faster."""
+    """Makes the version the one that the model serves, unless a later one was faster.
+
+    First in its transaction: it waits for the requests that are being accepted.
+    """
+    _wait_for_requests(session, check.model.controller_id)
     active = session.scalar(
         select(ModelVersion)
         .where(ModelVersion.model_id == check.model.id)
@@ -201,7 +207,10 @@ def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -
 
 
 def end_model_ready(session: Session, check: VersionCheck, *, now: datetime) -> Model | None:
-    """The model, if this was the check of its first version; it can be unlearned from now on."""
+    """The model, if this was the check of its first version; it can be unlearned from now on.
+
+    After `end_version_ready`, in the same transaction.
+    """
     model = session.get_one(Model, check.model.id)
     if model.state is not RegistrationState.CHECKING:
         return None
@@ -244,6 +253,12 @@ def end_version_invalid(
         )
 
 
+def _wait_for_requests(session: Session, controller: UUID) -> None:
+    """A request holds this row while it looks for models. One that began before has its items in
+    the database now; one that begins later will see what this transaction makes ready."""
+    session.execute(select(Controller.id).where(Controller.id == controller).with_for_update())
+
+
 def _free(
     table: type[Dataset] | type[ModelVersion], checking: StrEnum, now: datetime
 ) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -277,7 +292,7 @@ def _trained_as(session: Session, version: ModelVersion) -> int:
     return session.get_one(ModelVersion, version.lineage_id).number
 
 
-def _crashed() -> Problem:
+def crashed() -> RegistrationCrashed:
     return RegistrationCrashed(
         f"Reading the content was tried {LAST_ATTEMPT} times. Look at the worker's log."
     )

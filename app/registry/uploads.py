@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -11,7 +12,13 @@ from app.http.problems import Unavailable
 from app.http.sessions import CurrentRuntime, Now
 from app.keys.auth import Caller, require
 from app.keys.scopes import Scope
-from app.registry.artifacts import DigestMismatched, UploadAborted, note_upload
+from app.registry.artifacts import (
+    DigestMismatched,
+    UploadAborted,
+    known_type,
+    note_upload,
+    owned_state,
+)
 from app.registry.schemas import ArtifactView
 from app.runtime import Runtime
 from app.storage import DigestMismatch, Upload
@@ -40,10 +47,9 @@ async def upload_artifact(
 ) -> ArtifactView:
     """Stages a manifest or a weights file. 200 if you have sent the same content before."""
     owner = caller.controller_id
-    if await run_in_threadpool(runtime.artifacts.is_staged, owner, sha256):
+    size = await run_in_threadpool(runtime.artifacts.renew, owner, sha256)
+    if size is not None:
         response.status_code = 200
-        path = runtime.artifacts.staged_path(owner, sha256)
-        size = (await run_in_threadpool(path.stat)).st_size
     else:
         try:
             with await run_in_threadpool(runtime.artifacts.receive, owner, sha256) as upload:
@@ -59,7 +65,7 @@ async def upload_artifact(
                 "The upload could not be written.", headers={"Retry-After": "60"}
             ) from None
     media_type = request.headers.get("content-type", "")
-    return await run_in_threadpool(_note, runtime, sha256, size, media_type, now)
+    return await run_in_threadpool(_note, runtime, owner, sha256, size, media_type, now)
 
 
 async def _stream(request: Request, upload: Upload) -> None:
@@ -72,9 +78,11 @@ async def _stream(request: Request, upload: Upload) -> None:
     await run_in_threadpool(upload.write, bytes(waiting))
 
 
-def _note(runtime: Runtime, sha256: str, size: int, media_type: str, now: datetime) -> ArtifactView:
+def _note(
+    runtime: Runtime, owner: UUID, sha256: str, size: int, media_type: str, now: datetime
+) -> ArtifactView:
+    """Nothing in the answer comes from the row: others may have sent the same bytes before."""
     with runtime.database.write() as session:
-        row = note_upload(session, sha256, size=size, media_type=media_type, now=now)
-        return ArtifactView(
-            sha256=row.sha256, size=row.size, media_type=row.media_type, state=row.state
-        )
+        note_upload(session, sha256, size=size, media_type=media_type, now=now)
+        state = owned_state(session, sha256, owner)
+    return ArtifactView(sha256=sha256, size=size, media_type=known_type(media_type), state=state)

@@ -65,6 +65,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list, not a procedure
         sa.Column("run_id", sa.Uuid()),
         sa.Column("created_at", Time, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_audit_pending"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_audit_pending_request_id", "audit_pending", ["request_id"])
 
@@ -141,7 +142,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list, not a procedure
     op.create_table(
         "idempotency_keys",
         sa.Column("controller_id", sa.Uuid(), nullable=False),
-        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.LargeBinary(length=32), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=False),
         sa.Column("resource_id", sa.Uuid()),
         sa.Column("created_at", Time, nullable=False),
@@ -225,7 +226,9 @@ def upgrade() -> None:  # noqa: PLR0915 - a list, not a procedure
         ),
         sa.Column(
             "outcome",
-            one_of("outcome", "unlearned", "unlearned_not_testable", "no_match"),
+            one_of(
+                "outcome", "unlearned", "unlearned_not_testable", "unlearned_accepted", "no_match"
+            ),
             nullable=True,
         ),
         sa.Column(
@@ -286,8 +289,9 @@ def upgrade() -> None:  # noqa: PLR0915 - a list, not a procedure
     op.create_index(
         "ix_erasure_requests_due", "erasure_requests", ["controller_id", "state", "due_at"]
     )
+    op.create_index("ix_erasure_requests_page", "erasure_requests", ["controller_id", "id"])
     op.create_index(
-        "ix_erasure_requests_page", "erasure_requests", ["controller_id", "created_at", "id"]
+        "ix_erasure_requests_state_page", "erasure_requests", ["controller_id", "state", "id"]
     )
     op.create_index("ix_erasure_requests_updated_at", "erasure_requests", ["updated_at"])
 
@@ -496,6 +500,8 @@ def upgrade() -> None:  # noqa: PLR0915 - a list, not a procedure
         sa.Column("follows_id", sa.Uuid()),
         sa.Column("rung", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("not_before", Time),
         sa.Column(
             "state",
             one_of(
@@ -515,7 +521,8 @@ def upgrade() -> None:  # noqa: PLR0915 - a list, not a procedure
         sa.Column("worker_id", sa.Uuid()),
         sa.Column("method", sa.String(length=40), nullable=False),
         sa.Column("mode", sa.String(length=40), nullable=False),
-        sa.Column("config", Json, nullable=False),
+        sa.Column("settings", Json, nullable=False),
+        sa.Column("config", Json),
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("device", sa.String(length=100)),
         sa.Column("code_version", sa.String(length=64)),

@@ -10,7 +10,7 @@ from app.cli import demo
 from tests.cli.conftest import Result
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_demo_publishes_a_new_version_and_leaves_nothing_behind(
     lotus: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -121,6 +121,25 @@ def test_the_service_that_is_killed_goes_on_where_it_was(digits: Path, tmp_path:
         assert service.follow(request).state == "completed"
 
 
+def test_a_stop_in_the_middle_of_a_run_is_no_crash(digits: Path, tmp_path: Path) -> None:
+    with Service(tmp_path / "data") as service:
+        service.register(digits, settings={"epochs": 60, "steer": False, "alpha": 1.0})
+        request = service.client.submit_erasure(subject(WHO)).id
+        runner = service.runner()
+        service.stop(signal.SIGTERM)
+        assert not Path(f"/proc/{runner}").exists()
+        service.start()
+        ended = service.follow(request)
+        assert ended.state in ("completed", "needs_decision")
+        moves = [
+            (entry.facts["event"], entry.facts["to_state"])
+            for entry in service.client.audit_entries()
+            if entry.kind == "erasure:run:moved"
+        ]
+        assert ("stopped", "queued") in moves
+        assert not {"crashed", "lease_expired"} & {event for event, _ in moves}
+
+
 def test_cancelling_stops_the_runner_and_publishes_nothing(digits: Path, tmp_path: Path) -> None:
     with Service(tmp_path / "data", LOTUS_LEASE_SECONDS="4") as service:
         model = service.register(digits, settings={"epochs": 400, "steer": False})

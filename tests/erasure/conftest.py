@@ -59,7 +59,8 @@ class Cases:
         return self.api.post(f"{URL}/{identity}/cancel")
 
     def decide(self, identity: str, **body: Any) -> Any:
-        body.setdefault("item", self.item(identity)["id"])
+        if "item" not in body:
+            body["item"] = self.item(identity)["id"]
         return self.api.post(f"{URL}/{identity}/decide", json=body)
 
 

@@ -3,12 +3,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
+from app.erasure.locks import LeaseLost
 from app.erasure.states import RunState
 from app.erasure.tables import ItemSample, RunItem, UnlearnedSample
-from app.erasure.transitions import LeaseLost
-from app.registry.tables import Sample
+from app.registry.tables import Dataset, Sample
 from app.runtime import Runtime
 from tests.erasure.conftest import Cases
+from tests.erasure.factories import add_model
 from tests.erasure.working import Hand
 
 
@@ -106,3 +107,19 @@ def test_a_completed_no_match_cannot_be_cancelled(cases: Cases) -> None:
     answer = cases.cancel(request)
     assert answer.status_code == 409
     assert answer.json()["type"].endswith(":illegal-move")
+
+
+def test_a_request_with_a_refused_part_can_still_be_cancelled(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    with runtime.database.write() as session:
+        add_model(session, session.scalars(select(Dataset)).one(), name="second")
+    request = cases.submit("ada")
+    hand.reject(hand.must_claim(soon()), soon())
+    items = {item["state"]: item["id"] for item in cases.get(request)["items"]}
+    refused = cases.decide(
+        request, item=items["needs_decision"], action="refuse", reason_code="legal_claims"
+    )
+    assert refused.status_code == 202
+    assert cases.cancel(request).json()["state"] == "cancelled"
+    assert {item["state"] for item in cases.get(request)["items"]} == {"refused", "cancelled"}

@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from app.erasure import leases
+from app.erasure import forming, leases
+from app.erasure.locks import Fence, LeaseLost
 from app.erasure.states import RunState
 from app.erasure.tables import ErrorClass, ItemSample, Run
-from app.erasure.transitions import Event, Fence, LeaseLost
 from app.runtime import Runtime
 from tests.erasure.conftest import Cases
 from tests.erasure.working import LEASE, Hand
@@ -65,6 +65,7 @@ def test_a_silent_worker_loses_its_run_and_every_write(
     after = later(LEASE.total_seconds() + 5)
     with runtime.database.write() as session:
         assert leases.sweep(session, runtime.keyring, now=after) == 1
+    after += leases.PAUSES[0]
     fresh = hand.must_claim(after)
     assert (fresh.run_id, fresh.attempt) == (stale.run_id, 2)
     with pytest.raises(LeaseLost), runtime.database.write() as session:
@@ -74,6 +75,51 @@ def test_a_silent_worker_loses_its_run_and_every_write(
     assert cases.state(request) == "running"
     assert hand.publish(fresh, after) is RunState.SUCCEEDED
     assert cases.state(request) == "completed"
+
+
+def test_a_crashed_run_waits_a_little_before_it_is_tried_again(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    cases.submit("ada")
+    now = later()
+    fence = hand.must_claim(now)
+    with runtime.database.write() as session:
+        leases.give_back(
+            session,
+            runtime.keyring,
+            fence,
+            error_class=ErrorClass.STORAGE,
+            detail="OSError",
+            actor="service",
+            now=now,
+        )
+    assert hand.claim(now) is None
+    assert hand.claim(now + leases.PAUSES[0]) is not None
+
+
+def test_a_stop_of_the_service_is_no_crash_however_often(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    request = cases.submit("ada")
+    for attempt in range(1, 6):
+        fence = hand.must_claim(later())
+        assert fence.attempt == attempt
+        with runtime.database.write() as session:
+            leases.put_down(session, fence, actor="service", now=later())
+    assert cases.state(request) == "running"
+    assert hand.publish(hand.must_claim(later()), later()) is RunState.SUCCEEDED
+
+
+def test_a_run_takes_so_many_persons_and_the_rest_wait_for_the_next(
+    cases: Cases, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forming, "MOST_ITEMS", 2)
+    requests = [cases.submit(name) for name in ("ada", "ben", "cleo")]
+    fence = hand.must_claim(later())
+    assert [cases.state(one) for one in requests] == ["running", "running", "scheduled"]
+    hand.publish(fence, later())
+    hand.publish(hand.must_claim(later()), later())
+    assert {cases.state(one) for one in requests} == {"completed"}
 
 
 def test_a_renewed_lease_is_not_swept(cases: Cases, hand: Hand, runtime: Runtime) -> None:
@@ -91,7 +137,7 @@ def test_the_third_crash_fails_the_items_with_the_error_class(
     request = cases.submit("ada")
     states = []
     for attempt in (1, 2, 3):
-        fence = hand.must_claim(later())
+        fence = hand.must_claim(later(100 * attempt))
         assert fence.attempt == attempt
         with runtime.database.write() as session:
             states.append(
@@ -99,11 +145,10 @@ def test_the_third_crash_fails_the_items_with_the_error_class(
                     session,
                     runtime.keyring,
                     fence,
-                    event=Event.CRASHED,
                     error_class=ErrorClass.OUT_OF_MEMORY,
                     detail="OutOfMemoryError",
                     actor="service",
-                    now=later(),
+                    now=later(100 * attempt),
                 )
             )
     assert states == [RunState.QUEUED, RunState.QUEUED, RunState.FAILED]
@@ -183,7 +228,7 @@ def test_the_database_itself_refuses_a_second_live_run(
                 state=RunState.QUEUED,
                 method="lotus",
                 mode="guided",
-                config={},
+                settings={},
                 seed=1,
                 due_at=run.due_at,
                 created_at=run.created_at,

@@ -5,10 +5,12 @@ from sqlalchemy import func, select
 
 from app.audit.tables import PendingEntry
 from app.certificates.tables import Certificate
-from app.erasure import arrivals
+from app.erasure import arrivals, subjects
 from app.erasure.states import RunState
 from app.erasure.tables import ErasureRequest, UnlearnedSample
-from app.registry.tables import Dataset, Model, ModelVersion, VersionState
+from app.identities import DEFAULT_TYPE, IdentityFormat, value_sha256
+from app.keys.tables import Controller
+from app.registry.tables import Dataset, Model, ModelVersion, SampleSubject, VersionState
 from app.runtime import Runtime
 from tests.erasure.conftest import Cases
 from tests.erasure.factories import add_model, add_version
@@ -77,7 +79,7 @@ def test_a_retry_is_one_rung_up_with_the_settings_of_the_decision(cases: Cases, 
     assert answer.status_code == 202
     assert answer.json()["state"] == "scheduled"
     retry = hand.run(hand.must_claim(soon()))
-    assert (retry.rung, retry.follows_id, retry.config) == (1, rejected.run_id, {"alpha": 8})
+    assert (retry.rung, retry.follows_id, retry.settings) == (1, rejected.run_id, {"alpha": 8})
 
 
 def test_settings_that_the_method_does_not_have_are_refused(cases: Cases, hand: Hand) -> None:
@@ -95,7 +97,7 @@ def test_an_accepted_candidate_is_published_with_its_true_verdict(
     fence = hand.must_claim(soon())
     hand.reject(fence, soon())
     body = cases.decide(request, action="accept").json()
-    assert (body["state"], body["outcome"]) == ("completed", "unlearned_not_testable")
+    assert (body["state"], body["outcome"]) == ("completed", "unlearned_accepted")
     assert hand.run(fence).verdict == "distinguishable"
     assert versions(runtime) == [(1, VersionState.SUPERSEDED), (2, VersionState.ACTIVE)]
     assert unlearned(runtime) == 4
@@ -235,13 +237,13 @@ def test_certificates_and_log_hold_no_reference_of_the_person(
 ) -> None:
     from app.erasure.tables import RequestSubject
 
-    cases.submit("ada", external_id="case-77")
+    cases.submit("cleo", external_id="case-77")
     hand.publish(hand.must_claim(soon()), soon())
     with runtime.database.read() as session:
         evidence = b"".join(session.scalars(select(PendingEntry.body)))
         evidence += b"".join(session.scalars(select(Certificate.payload)))
         (subject,) = session.scalars(select(RequestSubject)).all()
-    assert b"case-77" not in evidence and b"ada" not in evidence
+    assert b"case-77" not in evidence and b"cleo" not in evidence
     for secret in (subject.subject_ref, subject.suppression_tag):
         assert secret not in evidence and secret.hex().encode() not in evidence
 
@@ -265,3 +267,77 @@ def test_replaying_the_log_gives_the_states_of_the_tables(
                 replayed[facts["request"]] = facts["to_state"]
         requests = session.scalars(select(ErasureRequest)).all()
     assert replayed == {f"req_{request.id.hex}": request.state for request in requests}
+
+
+def test_a_run_that_starts_again_leaves_out_who_was_covered_meanwhile(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    """Ada asks twice. The first candidate is rejected; while the second run works, a person accepts
+    the first. The second has nothing left to do, and must not fail for it."""
+    first = cases.submit("ada")
+    hand.reject(hand.must_claim(soon()), soon())
+    second = cases.submit("ada")
+    working = hand.must_claim(soon())
+    assert cases.decide(first, action="accept").json()["state"] == "completed"
+    assert hand.publish(working, soon()) is RunState.SUPERSEDED
+    assert hand.claim(soon()) is None
+    body = cases.get(second)
+    assert (body["state"], body["outcome"]) == ("completed", "unlearned_accepted")
+    assert unlearned(runtime) == 4
+
+
+def test_a_reopened_request_says_nothing_of_its_former_end(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    request = cases.submit("ada")
+    hand.publish(hand.must_claim(soon()), soon())
+    with runtime.database.write() as session:
+        version = add_version(session, only_model(runtime), "retrained")
+        arrivals.version_ready(session, runtime.keyring, version, now=soon())
+    body = cases.get(request)
+    assert (body["state"], body["completed_at"], body["outcome"]) == ("scheduled", None, None)
+
+
+def test_accepting_late_does_not_lengthen_the_run(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    request = cases.submit("ada")
+    fence = hand.must_claim(soon())
+    hand.reject(fence, soon())
+    ended = hand.run(fence).finished_at
+    cases.decide(request, action="accept")
+    assert hand.run(fence).finished_at == ended
+
+
+def test_a_person_whose_samples_went_with_another_persons_gets_a_certificate_of_that_run(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    with runtime.database.write() as session:
+        ring = runtime.keyring
+        hashed = value_sha256(DEFAULT_TYPE, "dora", IdentityFormat.RAW)
+        ref = ring.subject_ref(ring.pseudonym_key_id, DEFAULT_TYPE, hashed)
+        shown = subjects.reference(
+            session,
+            ring,
+            session.scalars(select(Controller.id)).one(),
+            [subjects.Identity(DEFAULT_TYPE, "ada", IdentityFormat.RAW)],
+        )
+        for sample in session.scalars(
+            select(SampleSubject.sample_id).where(SampleSubject.subject_ref == shown[0].subject_ref)
+        ).all():
+            session.add(
+                SampleSubject(
+                    sample_id=sample,
+                    subject_ref=ref,
+                    identity_type=DEFAULT_TYPE,
+                    key_id=ring.pseudonym_key_id,
+                )
+            )
+    cases.submit("ada")
+    hand.publish(hand.must_claim(soon()), soon())
+    dora = cases.submit("dora")
+    assert cases.state(dora) == "scheduled"
+    assert hand.claim(soon()) is None
+    body = cases.get(dora)
+    assert (body["state"], body["outcome"]) == ("completed", "unlearned")
+    assert payloads(runtime)[-1]["predicate"]["models"][0]["own"]["commitment"]["count"] == 4

@@ -1,9 +1,12 @@
+import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
+from app.certificates.tables import Certificate
 from app.erasure.tables import ErasureItem, ErasureRequest, RequestSubject
 from app.keys.scopes import Scope
 from app.registry.tables import SampleSplit
@@ -271,3 +274,51 @@ def test_impact_counts_and_stores_nothing(api: TestClient, model: str, runtime: 
     assert one["enough_data"] is False
     with runtime.database.read() as session:
         assert session.scalar(select(func.count()).select_from(ErasureRequest)) == 0
+
+
+def test_more_callers_at_once_than_there_are_threads_are_all_accepted(
+    api: TestClient, model: str
+) -> None:
+    def send(number: int) -> int:
+        body = submission(f"nobody-{number}", external_id=f"case-{number}")
+        return api.post(URL, json=body).status_code
+
+    with ThreadPoolExecutor(80) as callers:
+        assert set(callers.map(send, range(80))) == {202}
+
+
+def test_the_same_request_many_times_at_once_is_one_request(
+    api: TestClient, model: str, runtime: Runtime
+) -> None:
+    def send(_: int) -> tuple[int, str]:
+        answer = api.post(
+            URL, json=submission("ada", external_id="once"), headers={"Idempotency-Key": "once"}
+        )
+        return answer.status_code, answer.json()["id"]
+
+    with ThreadPoolExecutor(60) as callers:
+        answers = set(callers.map(send, range(60)))
+    assert len(answers) == 1 and next(iter(answers))[0] == 202
+    with runtime.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(ErasureRequest)) == 1
+
+
+def test_a_certificate_of_a_search_names_exactly_the_datasets_that_were_searched(
+    api: TestClient, model: str, runtime: Runtime
+) -> None:
+    with runtime.database.write() as session:
+        other = add_dataset(runtime, session, people(zoe=2), name="other")
+        chosen = add_model(session, other, name="other")
+        add_dataset(runtime, session, people(ada=1), name="of no model")
+    scoped = api.post(URL, json=submission("ada", models=[f"mdl_{chosen.id.hex}"])).json()
+    assert (scoped["outcome"], scoped["reason_code"]) == ("no_match", "no_samples")
+    unscoped = api.post(URL, json=submission("nobody")).json()
+    with runtime.database.read() as session:
+        payloads = [
+            json.loads(payload)["predicate"]
+            for payload in session.scalars(select(Certificate.payload).order_by(Certificate.id))
+        ]
+    searched = {one["request"]: len(one["searched"]) for one in payloads}
+    assert searched == {scoped["id"]: 1, unscoped["id"]: 2}
+    assert payloads[0]["searched"][0]["dataset"] == f"dst_{other.id.hex}"
+    assert "named the models that it concerns (1)" in payloads[0]["limits"][0]

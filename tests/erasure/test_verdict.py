@@ -51,6 +51,7 @@ def clean() -> dict[str, Any]:
         "reference": None,
         "person_null": None,
         "utility": {"fall": 0.004, "low": -0.01, "high": 0.018},
+        "permutations": 999,
     }
 
 
@@ -223,6 +224,16 @@ def test_significance_without_a_large_figure_is_not_distinguishable() -> None:
     assert verdict(report).name is VerdictName.NOT_SHOWN
 
 
+def test_not_shown_names_the_tests_that_still_tell_the_samples_apart() -> None:
+    # .136 is within the margin of .15, its upper bound is not.
+    report = changed(band__after=band(0.136, p=0.001), kuiper__after__p_value=0.0002)
+    found = verdict(report)
+    assert found.name is VerdictName.NOT_SHOWN
+    assert found.sentence.endswith(
+        "The distribution test and the band attack still tell the samples from unseen ones."
+    )
+
+
 def test_a_large_figure_without_significance_is_not_distinguishable() -> None:
     report = changed(scores=every_score(before=0.75, after=0.62, half=0.2))
     for name in report["scores"]:
@@ -343,6 +354,14 @@ def test_every_rung_asks_for_a_wider_interval_and_a_higher_bound() -> None:
     report = changed(band__after=band(0.08))
     assert verdict(report, rung=0).name is VerdictName.WITHIN_MARGIN
     assert verdict(report, rung=1).name is VerdictName.NOT_SHOWN
+
+
+def test_no_rung_is_so_late_that_draws_cannot_stop_it() -> None:
+    # .01 / 2^6 = .00016, but 999 draws give .001 at the least.
+    report = changed(learned_attack__after__p_value=0.001, band__after=band(0.0, p=0.001))
+    found = verdict(report, rung=6)
+    assert found.tells_apart == ["band", "learned_attack"]
+    assert found.name is VerdictName.NOT_SHOWN
 
 
 def test_a_negative_rung_is_refused() -> None:

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app.erasure import leases, publishing
+from app.erasure import leases, publishing, queue
 from app.erasure.leases import Claim
+from app.erasure.locks import Fence, fenced_run
 from app.erasure.publishing import Judged, Weights
 from app.erasure.states import RunState
 from app.erasure.tables import Run, RunItem, Worker
-from app.erasure.transitions import Cause, Event, Fence, fenced_run, move_run
+from app.erasure.transitions import Cause, Event, move_run
 from app.registry.tables import Model
 from app.runtime import Runtime
 from tests.erasure.factories import digest
@@ -41,15 +42,23 @@ class Hand:
         return cls(runtime, worker.id)
 
     def claim(self, now: datetime, *, coalesce: float = 0.0) -> Claim | None:
-        with self.runtime.database.write() as session:
-            return leases.claim(
-                session,
-                self.runtime.keyring,
-                self.worker,
-                lease=LEASE,
-                coalesce=timedelta(seconds=coalesce),
-                now=now,
-            )
+        """As the worker loop does: one model after the other, until one gives a run."""
+        window = timedelta(seconds=coalesce)
+        with self.runtime.database.read() as session:
+            candidates = queue.candidates(session, coalesce=window, now=now)
+        for candidate in candidates:
+            with self.runtime.database.write() as session:
+                claim = leases.claim(
+                    session,
+                    self.runtime.keyring,
+                    self.worker,
+                    candidate.model_id,
+                    lease=LEASE,
+                    now=now,
+                )
+            if claim is not None:
+                return claim
+        return None
 
     def must_claim(self, now: datetime) -> Fence:
         claim = self.claim(now)

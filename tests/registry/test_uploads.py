@@ -11,6 +11,7 @@ from app.config import Settings
 from app.keys.scopes import Scope
 from app.main import create_app
 from tests.conftest import MakeKey
+from tests.registry import content
 from tests.registry.content import digest
 from tests.registry.front import PROBLEM, Front
 
@@ -50,6 +51,38 @@ def test_an_upload_sent_again_answers_200_and_changes_nothing(front: Front) -> N
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json()
     assert front.files_left() == [digest(BODY)]
+
+
+def test_an_upload_says_that_the_callers_own_registration_has_stored_the_bytes(
+    front: Front,
+) -> None:
+    body = content.weights()
+    front.model(body)
+
+    assert put(front.api, digest(body), body).json()["state"] == "stored"
+
+
+def test_an_upload_does_not_tell_what_another_controller_has_stored(
+    front: Front, make_key: MakeKey
+) -> None:
+    body = content.weights()
+    front.api.put(
+        f"/api/v1/artifacts/{digest(body)}",
+        content=body,
+        headers={"Content-Type": "application/vnd.safetensors"},
+    )
+    front.model(body)
+    front.api.headers["Authorization"] = f"Bearer {make_key(controller='other')}"
+    answer = put(front.api, digest(body), body)
+
+    assert front.artifact(digest(body)).state == "stored"
+    assert answer.status_code == 201
+    assert answer.json() == {
+        "sha256": digest(body),
+        "size": len(body),
+        "media_type": "application/octet-stream",
+        "state": "staged",
+    }
 
 
 def test_a_chunked_upload_of_several_megabytes_arrives_whole(front: Front) -> None:

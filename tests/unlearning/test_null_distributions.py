@@ -15,6 +15,7 @@ from workers.unlearning.band import (
     kuiper_p_value,
 )
 from workers.unlearning.conditional import class_places, percentiles
+from workers.unlearning.errors import NonFiniteLogits
 from workers.unlearning.figures import auc_figures
 from workers.unlearning.permutation import same_model_test
 
@@ -93,6 +94,52 @@ def test_the_band_advantage_of_two_equal_sets_is_0_on_average_and_its_p_value_ho
     mean, error = np.mean(advantages), np.std(advantages) / np.sqrt(300)
     assert abs(mean) < 3.5 * error
     assert 3 <= rejected <= 30  # 15 expected, binomial .9995 range
+
+
+def test_tied_scores_do_not_make_a_band_out_of_two_equal_sets() -> None:
+    rng = np.random.default_rng(11)
+    forget, unseen = drawn_labels(rng, 40, 120)
+    advantages, rejected = [], 0
+    for seed in range(300):
+        # Nine of ten scores are equal.
+        sets = band_sets(
+            (rng.random(40) < 0.9).astype(float),
+            forget,
+            (rng.random(120) < 0.9).astype(float),
+            unseen,
+            seed=seed,
+            choosing_scores=(rng.random(120) < 0.9).astype(float),
+            choosing_labels=unseen,
+        )
+        advantages.append(advantage_of(sets, 3).advantage)
+        rejected += band_p_value(sets, 3, 4999) <= 0.05
+    mean, error = np.mean(advantages), np.std(advantages) / np.sqrt(300)
+    assert abs(mean) < 3.5 * error
+    assert 3 <= rejected <= 30  # 15 expected, binomial .9995 range
+
+
+def test_a_band_of_scores_that_are_not_finite_is_refused() -> None:
+    labels = np.zeros(8, np.int64)
+    scores = np.arange(8.0)
+    with pytest.raises(NonFiniteLogits, match="1 of 8"):
+        band_advantage(np.append(scores[:7], np.nan), labels, scores, labels, seed=1)
+
+
+def test_memberships_that_repeat_give_the_same_test_as_any_other() -> None:
+    # One of three rows: three memberships, so every value is one of three computed by hand.
+    probs = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
+    places = class_places(np.zeros(1, np.int64), np.zeros(2, np.int64))
+
+    def jsd(p: np.ndarray, q: np.ndarray) -> float:
+        middle = (p + q) / 2
+        return float((p * np.log(p / middle) + q * np.log(q / middle)).sum() / 2)
+
+    values = [jsd(probs[i], np.delete(probs, i, axis=0).mean(axis=0)) for i in range(3)]
+    assert values[0] > values[2] > values[1]
+    test = same_model_test(places, [0], probs[:1], probs[1:], seed=1, permutations=999)
+    assert test.value == pytest.approx(values[0])
+    assert test.above == 0
+    assert 270 <= test.ties <= 400  # a third of 999 draws
 
 
 def test_kuiper_rejects_two_equal_sets_as_often_as_its_level_says() -> None:

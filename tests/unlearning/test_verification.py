@@ -280,6 +280,17 @@ def test_differences_between_persons_count_only_where_the_inputs_differ() -> Non
     assert null(0.9, 0.02) is None
 
 
+def test_a_reference_check_that_could_not_be_made_leaves_differences_between_persons_in() -> None:
+    labels, strangers = labels_of(4, 4), np.arange(300) % 20
+    before, after = model(labels, 5.0, seed=1), model(labels, 2.0, seed=2)
+    check = ReferenceCheck(None, None, 4, 0, "needs 5 comparable forget samples")
+    found = verify(
+        before, after, seed=7, permutations=FEW, unseen_persons=strangers, reference=check
+    ).to_dict()
+    assert found["person_null"]["persons"] == 20
+    assert "person_null" not in found["reasons"]
+
+
 def test_too_few_unseen_persons_give_no_person_level_null() -> None:
     found = report(unseen_persons=np.arange(300) % 4)
     assert found["person_null"] is None
@@ -328,6 +339,18 @@ def inputs(count: int, style: float, seed: int) -> tuple[torch.Tensor, torch.Ten
     values = torch.randn(count, 1, 8, 8, generator=generator) + labels[:, None, None, None] * 3.0
     values[:, :, 0, :] += style
     return values, labels
+
+
+def test_the_reference_check_rejects_two_equal_sets_as_often_as_its_level_says() -> None:
+    p_values = [
+        reference_check(
+            *inputs(12, 0.0, 2 * seed), *inputs(60, 0.0, 2 * seed + 1), seed=seed, permutations=19
+        ).p_value
+        for seed in range(200)
+    ]
+    # 10 and 100 expected; binomial .9995 ranges.
+    assert 1 <= sum(p <= 0.05 for p in p_values) <= 22
+    assert 76 <= sum(p <= 0.5 for p in p_values) <= 124
 
 
 def test_samples_of_another_style_fire_the_reference_check() -> None:

@@ -12,39 +12,14 @@ from sqlalchemy import select
 from app.erasure.states import Outcome, RequestState
 from app.erasure.tables import ErasureRequest, Regulation, SuppressionEntry
 from app.registry import checks
-from app.registry.tables import Artifact, Dataset, DatasetShard, ModelVersion
+from app.registry.tables import Dataset
 from tests.registry.content import digest, feature_columns, parquet, state, weights
 from tests.registry.front import PROBLEM, Front
+from tests.workers.registering import LEASE, Clock, post, take
 from workers import dataset_check, registration
-from workers.leftovers import clear_leftovers, work_of
 from workers.registration import process_pending
 
-LEASE = timedelta(seconds=60)
 SECRET = "canary-6634"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def post(front: Front) -> str:
-    answer = front.post_dataset(front.upload(parquet(feature_columns())))
-    identity: str = answer.json()["id"]
-    return identity
-
-
-def take(front: Front, clock: Clock) -> checks.DatasetCheck | None:
-    with front.runtime.database.write() as session:
-        return checks.take_dataset(session, now=clock(), lease=LEASE)
 
 
 def test_two_workers_never_hold_the_same_registration(front: Front, clock: Clock) -> None:
@@ -128,21 +103,10 @@ def test_a_long_check_extends_its_lease(
     monkeypatch.setattr(registration.dataset_check, "register", slow)
     started = clock.now
     lease = timedelta(seconds=front.runtime.settings.lease_seconds)
-    monkeypatch.setattr(registration, "_take", _once(registration._take))
-    process_pending(front.runtime, clock)
+    with pytest.raises(checks.LostRegistration):
+        process_pending(front.runtime, clock)
 
     assert leases == [started + LEASE / 2 * turn + lease for turn in range(1, 11)]
-
-
-def _once(function: Any) -> Any:
-    """The first call's answer, then None."""
-    calls: list[None] = []
-
-    def once(*arguments: Any) -> Any:
-        calls.append(None)
-        return function(*arguments) if len(calls) == 1 else None
-
-    return once
 
 
 def test_an_error_that_is_not_the_contents_leaves_nothing_and_is_tried_again(
@@ -193,24 +157,6 @@ def test_a_commit_that_fails_leaves_no_shard(
     assert len(front.files_left()) == 1
 
 
-def test_half_written_shards_of_a_dead_worker_are_cleared(front: Front, clock: Clock) -> None:
-    identity = post(front)
-    check = take(front, clock)
-    assert check is not None
-    folder = front.runtime.artifacts.work_folder(work_of(check.dataset.id))
-    (folder / "shard-0").write_bytes(b"pixels of a person")
-
-    clear_leftovers(front.runtime, now=clock())
-    assert (folder / "shard-0").exists()  # its worker may still live
-    for _ in range(2):
-        clock.now += LEASE
-        take(front, clock)
-    clock.now += LEASE
-    process_pending(front.runtime, clock)
-    assert front.get(f"/datasets/{identity}")["state"] == "invalid"
-    assert front.files_left() == []
-
-
 def test_an_upload_that_vanished_ends_its_registration(front: Front, clock: Clock) -> None:
     identity = post(front)
     upload = next(front.runtime.artifacts.staged())
@@ -219,58 +165,6 @@ def test_an_upload_that_vanished_ends_its_registration(front: Front, clock: Cloc
 
     ended = front.get(f"/datasets/{identity}")
     assert ended["problem"]["type"] == PROBLEM + "upload-missing"
-
-
-def test_an_upload_waits_a_day_for_its_registration(front: Front, clock: Clock) -> None:
-    sha256 = front.upload(weights())
-    clock.now += timedelta(hours=23)
-    clear_leftovers(front.runtime, now=clock())
-    assert front.files_left() == [sha256]
-
-    clock.now += timedelta(hours=2)
-    clear_leftovers(front.runtime, now=clock())
-    assert front.files_left() == []
-    assert front.artifact(sha256).state == "destroyed"
-    assert front.artifact(sha256).destroyed_reason == "unused"
-
-
-def test_an_upload_that_two_registrations_need_stays_until_the_second_ended(
-    front: Front, clock: Clock
-) -> None:
-    sha256 = front.upload(parquet(feature_columns()))
-    for name in ("first", "second"):
-        front.post_dataset(sha256, name=name)
-    check = take(front, clock)
-    assert check is not None
-    with front.runtime.database.write() as session:
-        checks.end_dataset_invalid(session, check, checks.RegistrationCrashed("x"), now=clock())
-    clear_leftovers(front.runtime, now=clock())
-    assert sha256 in front.files_left()
-
-    process_pending(front.runtime, clock)
-    assert sha256 not in front.files_left()
-
-
-def test_an_upload_sent_again_after_its_registration_is_kept_for_the_next(
-    front: Front, clock: Clock
-) -> None:
-    manifest = parquet(feature_columns())
-    front.dataset(manifest, name="first")
-    sha256 = front.upload(manifest)
-    clear_leftovers(front.runtime, now=clock())
-
-    assert sha256 in front.files_left()
-    assert front.artifact(sha256).state == "staged"
-
-
-def test_a_stored_file_that_no_row_knows_goes_after_a_day(front: Front, clock: Clock) -> None:
-    model = front.model(weights())
-    stray = front.runtime.artifacts.put(b"weights of a run whose commit failed")
-    clock.now += timedelta(hours=25)
-    clear_leftovers(front.runtime, now=clock())
-
-    assert stray not in front.files_left()
-    assert model["current_version"]["sha256"] in front.files_left()
 
 
 def test_a_later_version_that_was_checked_first_stays_the_current_one(
@@ -360,15 +254,3 @@ def test_the_process_ends_by_itself_and_leaves_nothing_to_do(front: Front) -> No
     assert front.get(f"/models/{model}")["state"] == "ready"
     with front.runtime.database.read() as session:
         assert not checks.anything_waits(session, now=datetime.now(UTC))
-
-
-def test_every_stored_artifact_of_a_model_and_its_dataset_has_a_row(front: Front) -> None:
-    front.model(weights())
-
-    with front.runtime.database.read() as session:
-        named = {
-            *session.scalars(select(DatasetShard.artifact_sha256)),
-            *session.scalars(select(ModelVersion.artifact_sha256)),
-        }
-        stored = set(session.scalars(select(Artifact.sha256).where(Artifact.state == "stored")))
-    assert named == stored == set(front.files_left())

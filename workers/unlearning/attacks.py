@@ -15,7 +15,7 @@ from workers.unlearning.scores import SCORES
 FOLDS = 5
 SMALLEST_FORGET_SET = 5  # one sample in each fold
 _CLIP = 4.0  # standard deviations; a few outliers must not rule the squares
-_CHUNK = 1_000_000
+_CHUNK = 200_000
 
 Flags = NDArray[np.bool_]
 

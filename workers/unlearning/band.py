@@ -16,9 +16,9 @@ from workers.unlearning.conditional import (
     ClassPlaces,
     Floats,
     Ints,
+    check_scores,
     class_places,
     percentiles,
-    share_below,
 )
 
 SPLITS = 10
@@ -83,6 +83,8 @@ def band_sets(
     choosing_scores: Floats | None,
     choosing_labels: Ints | None,
 ) -> BandSets:
+    check_scores(forget_scores, len(forget_labels), "forget")
+    check_scores(unseen_scores, len(unseen_labels), "unseen")
     if (
         choosing_scores is None
         or choosing_labels is None
@@ -91,6 +93,8 @@ def band_sets(
         chosen, kept = _halves(forget_labels, unseen_labels, seed)
         choosing_scores, choosing_labels = unseen_scores[chosen], unseen_labels[chosen]
         unseen_scores, unseen_labels = unseen_scores[kept], unseen_labels[kept]
+    check_scores(choosing_scores, len(choosing_labels), "choosing")
+    forget, chooser, scorer = _untied([seed, 9], forget_scores, choosing_scores, unseen_scores)
     choosing = class_places(forget_labels, choosing_labels)
     scoring = class_places(forget_labels, unseen_labels)
     counts = tuple(
@@ -98,8 +102,8 @@ def band_sets(
         for (n_f, n_choose), (_, n_score) in zip(choosing.counts, scoring.counts, strict=True)
     )
     return BandSets(
-        percentiles(choosing, forget_scores, choosing_scores).forget,
-        percentiles(scoring, forget_scores, unseen_scores).forget,
+        percentiles(choosing, forget, chooser).forget,
+        percentiles(scoring, forget, scorer).forget,
         counts,
         scoring.effective_unseen(),
     )
@@ -123,19 +127,25 @@ def band_p_value(sets: BandSets, seed: int, draws: int) -> float:
 
 def kuiper(places: ClassPlaces, forget: Floats, unseen: Floats, seed: int) -> float:
     """D+ + D- of V against the uniform distribution; ties are broken at random, by the seed."""
-    rng = np.random.default_rng([seed, 3])
-    values = np.empty(places.forget_size)
-    for of_forget, of_unseen in zip(places.forget, places.unseen, strict=True):
-        pooled = np.concatenate([forget[of_forget], unseen[of_unseen]])
-        ranks = np.empty(len(pooled))
-        ranks[np.lexsort((rng.random(len(pooled)), pooled))] = np.arange(len(pooled))
-        values[of_forget] = share_below(ranks[: len(of_forget)], ranks[len(of_forget) :])
+    values = percentiles(places, *_untied([seed, 3], forget, unseen)).forget
     return float(_kuiper_statistic(values[None])[0])
 
 
 def kuiper_p_value(statistic: float, places: ClassPlaces, seed: int, draws: int) -> float:
     null = _kuiper_null(places.counts, seed, draws)
     return (1 + int((null >= statistic - _ROUNDING).sum())) / (len(null) + 1)
+
+
+def _untied(seed: list[int], *sets: Floats) -> list[Floats]:
+    """The ranks of all scores together, equal ones in random order.
+
+    A band closed around tied percentiles would hold more samples than its length tells.
+    """
+    pooled = np.concatenate(sets)
+    ranks = np.empty(len(pooled))
+    order = np.lexsort((np.random.default_rng(seed).random(len(pooled)), pooled))
+    ranks[order] = np.arange(len(pooled))
+    return np.split(ranks, np.cumsum([len(part) for part in sets])[:-1])
 
 
 def _halves(forget_labels: Ints, unseen_labels: Ints, seed: int) -> tuple[Ints, Ints]:

@@ -62,7 +62,7 @@ class LotusConfig:
     smoothing: float = 10.0
     bn_recalibrate: bool = False
     steer: bool = True
-    patience: int = 3
+    patience: int = 5
     auc_floor: float = 0.45
 
     def __post_init__(self) -> None:

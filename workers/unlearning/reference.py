@@ -127,8 +127,8 @@ def _permuted_aucs(
     components = _principal_components(_centre(inputs[order], classes))
     counts = [int(member[classes == label].sum()) for label in range(classes.max() + 1)]
     fold = rng.permutation(len(classes)) % FOLDS
-    hats = _hat_matrices(components, fold)
-    observed = _aucs(hats, fold, classes, member[None], counts)
+    fits = _ridge_fits(components, fold)
+    observed = _aucs(fits, fold, classes, member[None], counts)
     null = []
     for start in range(0, permutations, _BATCH):
         size = min(_BATCH, permutations - start)
@@ -139,7 +139,7 @@ def _permuted_aucs(
             ],
             axis=1,
         )
-        null.append(_aucs(hats, fold, classes, shuffled, counts))
+        null.append(_aucs(fits, fold, classes, shuffled, counts))
     return float(observed[0]), np.concatenate(null) if null else np.empty(0)
 
 
@@ -165,18 +165,18 @@ def _principal_components(centred: Floats) -> Floats:
     return result
 
 
-def _hat_matrices(components: Floats, fold: Ints) -> list[Floats]:
-    """For each fold the matrix from training targets to held-out predictions of a ridge fit."""
-    hats = []
+def _ridge_fits(components: Floats, fold: Ints) -> list[tuple[Floats, Floats]]:
+    """For each fold: (k, n_train) training targets to coefficients, (n_held, k) to predictions."""
+    fits = []
     for held_out in range(FOLDS):
         train = components[fold != held_out]
         gram = train.T @ train + np.eye(train.shape[1])
-        hats.append(components[fold == held_out] @ np.linalg.solve(gram, train.T))
-    return hats
+        fits.append((np.linalg.solve(gram, train.T), components[fold == held_out]))
+    return fits
 
 
 def _aucs(
-    hats: list[Floats],
+    fits: list[tuple[Floats, Floats]],
     fold: Ints,
     classes: Ints,
     member: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
@@ -188,6 +188,7 @@ def _aucs(
         of_class = classes == label
         targets[:, of_class] -= count / of_class.sum()
     scores = np.zeros(member.shape)
-    for held_out, hat in enumerate(hats):
-        scores[:, fold == held_out] = targets[:, fold != held_out] @ hat.T
+    for held_out, (solved, rows) in enumerate(fits):
+        coefficients = targets[:, fold != held_out] @ solved.T
+        scores[:, fold == held_out] = coefficients @ rows.T
     return rank_auc(scores, classes, member, counts)

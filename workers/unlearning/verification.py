@@ -78,7 +78,8 @@ def verify(
         reasons["all"] = "no class of the forget set has unseen samples"
     else:
         draws = Draws(seed, permutations, reasons)
-        if reference is None or reference.fires(reference_auc, reference_p):
+        unchecked = reference is None or reference.auc is None
+        if unchecked or (reference and reference.fires(reference_auc, reference_p)):
             null = _person_null(comparison, strangers)
             if null is None and strangers is not None:
                 reasons["person_null"] = "too few unseen persons with comparable samples"

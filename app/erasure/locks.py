@@ -1,0 +1,88 @@
+"""Rows that are about to change, locked; and the fence that a worker's writes must pass.
+
+Lock order, so that no two of these transactions wait for each other: model, run, items, requests;
+each kind in the order of its ids.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from app.erasure.states import LEASED_RUN
+from app.erasure.tables import ErasureItem, ErasureRequest, Run, RunItem
+from app.registry.tables import Model
+
+
+class LeaseLost(Exception):
+    """Another attempt holds the run, or it was cancelled: stop at once and publish nothing."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What a worker proves with every write: this run, this attempt."""
+
+    run_id: UUID
+    attempt: int
+
+
+def fenced_run(session: Session, fence: Fence) -> Run:
+    """The run, locked, if this attempt still holds it."""
+    return _held(session, _fenced(fence).with_for_update())
+
+
+def held_run(session: Session, fence: Fence) -> Run:
+    """The same for a reader, without the lock: true only as of now."""
+    return _held(session, _fenced(fence))
+
+
+def _fenced(fence: Fence) -> Select[Run]:
+    return select(Run).where(
+        Run.id == fence.run_id, Run.attempt == fence.attempt, Run.state.in_(LEASED_RUN)
+    )
+
+
+def _held(session: Session, query: Select[Run]) -> Run:
+    run = session.scalar(query.execution_options(populate_existing=True))
+    if run is None:
+        raise LeaseLost
+    return run
+
+
+def items_of(session: Session, run: Run) -> list[ErasureItem]:
+    """The items that the run was formed with, locked."""
+    ids = session.scalars(select(RunItem.item_id).where(RunItem.run_id == run.id)).all()
+    return list(lock_items(session, ids))
+
+
+def lock_model(session: Session, model: UUID, *, skip_locked: bool = False) -> Model | None:
+    """None only if it is locked and `skip_locked`. Leaves room for rows that refer to the model:
+    a plain lock would hold up every new item."""
+    return session.scalar(
+        select(Model)
+        .where(Model.id == model)
+        .with_for_update(key_share=True, skip_locked=skip_locked)
+        .execution_options(populate_existing=True)
+    )
+
+
+def lock_items(session: Session, ids: Iterable[UUID]) -> Sequence[ErasureItem]:
+    return session.scalars(
+        select(ErasureItem)
+        .where(ErasureItem.id.in_(list(ids)))
+        .order_by(ErasureItem.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def lock_requests(session: Session, ids: Iterable[UUID]) -> Sequence[ErasureRequest]:
+    return session.scalars(
+        select(ErasureRequest)
+        .where(ErasureRequest.id.in_(list(ids)))
+        .order_by(ErasureRequest.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()

@@ -1,0 +1,82 @@
+"""What the certificate of a search that found nothing states."""
+
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.certificates import wording
+from app.certificates.statement import NoMatchCase, SearchedDataset, Times
+from app.erasure import matching
+from app.erasure.tables import ErasureRequest, ReasonCode, RequestSubject
+from app.registry.tables import Dataset, Sample, SampleSplit, SampleSubject
+from app.version import code_version
+
+
+def _scope(request: ErasureRequest) -> list[UUID] | None:
+    """The models that the request names; None if it names none, and so concerns all."""
+    return [UUID(hex=name[-32:]) for name in request.model_scope] if request.model_scope else None
+
+
+def times_of(request: ErasureRequest) -> Times:
+    assert request.completed_at is not None
+    return Times(
+        submitted=request.submitted_at,
+        received=request.received_at,
+        due=request.extended_due_at or request.due_at,
+        completed=request.completed_at,
+    )
+
+
+def no_match_case(session: Session, request: ErasureRequest) -> NoMatchCase:
+    subjects = session.scalars(
+        select(RequestSubject).where(RequestSubject.request_id == request.id)
+    ).all()
+    asked = {subject.identity_type for subject in subjects}
+    # Exactly those that the request's models were trained on: no other was looked into.
+    models = matching.models_in_scope(session, request.controller_id, _scope(request))
+    datasets = session.scalars(
+        select(Dataset)
+        .where(Dataset.id.in_({model.dataset_id for model in models}))
+        .order_by(Dataset.id)
+    ).all()
+    searched = tuple(
+        SearchedDataset(
+            dataset=dataset.id, sha256=dataset.upload_sha256, identity_types=tuple(sorted(types))
+        )
+        for dataset in datasets
+        if (types := asked & {column["type"] for column in dataset.subject_columns})
+    )
+    identity_count = len({subject.position for subject in subjects})
+    held_out = session.scalars(
+        select(func.count(Sample.id.distinct()))
+        .join(SampleSubject, SampleSubject.sample_id == Sample.id)
+        .where(
+            SampleSubject.subject_ref.in_([subject.subject_ref for subject in subjects]),
+            Sample.split != SampleSplit.TRAIN,
+            Sample.dataset_id.in_([dataset.dataset for dataset in searched]),
+        )
+    ).one()
+    return NoMatchCase(
+        outcome="no_match",
+        code_version=code_version(),
+        searched=searched,
+        identity_count=identity_count,
+        held_out_count=held_out,
+        searched_at=request.received_at,
+        controller=request.controller_id,
+        request=request.id,
+        times=times_of(request),
+        regulation=request.regulation,
+        legal_ground=request.legal_ground,
+        reason_code=request.reason_code,
+        earlier_request=request.earlier_request_id,
+        destruction=(),
+        claims=wording.no_match_claims(
+            searched,
+            identity_count=identity_count,
+            held_out_count=held_out,
+            previously_unlearned=request.reason_code is ReasonCode.PREVIOUSLY_UNLEARNED,
+        ),
+        limits=wording.no_match_limits(chosen_models=len(models) if request.model_scope else None),
+    )

@@ -1,0 +1,101 @@
+"""What a worker could take now, in the order in which it should. Reads only.
+
+The database is the queue: a model is worth a claim if a run of its waits, or if enough time has
+passed since items began to wait for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from app.erasure import batching
+from app.erasure.batching import Waiting
+from app.erasure.states import LIVE_RUN, ItemState, RunState
+from app.erasure.tables import ErasureItem, ErasureRequest, Run
+from app.registry.policy import Policy
+from app.registry.tables import Model
+
+# Enough finished runs for a median that one odd run does not move.
+RUNS_MEASURED = 9
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that a worker may claim a run of."""
+
+    model_id: UUID
+    due_at: datetime
+
+
+def effective_due() -> ColumnElement[Any]:
+    return func.coalesce(ErasureRequest.extended_due_at, ErasureRequest.due_at)
+
+
+def candidates(session: Session, *, coalesce: timedelta, now: datetime) -> list[Candidate]:
+    """Models with a queued run first, then models whose batch is ready; earliest due first."""
+    queued = session.execute(
+        select(Run.model_id, Run.due_at)
+        .where(Run.state == RunState.QUEUED)
+        .where((Run.not_before.is_(None)) | (Run.not_before <= now))
+        .order_by(Run.due_at, Run.id)
+    )
+    first = [Candidate(model, due) for model, due in queued]
+    return [*first, *_ready_batches(session, coalesce, now)]
+
+
+def measured_run_time(session: Session, model: UUID) -> timedelta | None:
+    """Median length of the model's latest successful runs."""
+    lengths = sorted(
+        finished - started
+        for started, finished in session.execute(
+            select(Run.started_at, Run.finished_at)
+            .where(Run.model_id == model, Run.state == RunState.SUCCEEDED)
+            .order_by(Run.id.desc())
+            .limit(RUNS_MEASURED)
+        )
+        if started is not None and finished is not None
+    )
+    return lengths[len(lengths) // 2] if lengths else None
+
+
+def _ready_batches(session: Session, coalesce: timedelta, now: datetime) -> list[Candidate]:
+    ready = []
+    for model, policy, waiting in _waiting_by_model(session):
+        own = Policy.model_validate(policy).coalesce_seconds
+        window = coalesce if own is None else timedelta(seconds=own)
+        run_time = measured_run_time(session, model) or batching.FIRST_ESTIMATE
+        if batching.ready_at([waiting], window=window, run_time=run_time) <= now:
+            ready.append(Candidate(model, waiting.due_at))
+    return sorted(ready, key=lambda candidate: (candidate.due_at, candidate.model_id))
+
+
+def _waiting_by_model(session: Session) -> Sequence[tuple[UUID, dict[str, Any], Waiting]]:
+    """Of each model's waiting items, the two times that decide: the first acceptance and the first
+    due date."""
+    busy = select(Run.model_id).where(Run.state.in_(LIVE_RUN))
+    waits = (
+        select(
+            ErasureItem.model_id,
+            func.min(ErasureItem.accepted_at).label("accepted_at"),
+            func.min(effective_due()).label("due_at"),
+        )
+        .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
+        .where(
+            ErasureItem.state == ItemState.SCHEDULED,
+            ErasureItem.run_id.is_(None),
+            ErasureItem.model_id.not_in(busy),
+        )
+        .group_by(ErasureItem.model_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(Model.id, Model.policy, waits.c.accepted_at, waits.c.due_at).join(
+            waits, waits.c.model_id == Model.id
+        )
+    )
+    return [(model, policy, Waiting(accepted, due)) for model, policy, accepted, due in rows]

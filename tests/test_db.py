@@ -1,0 +1,113 @@
+import stat
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+
+from app.config import Settings
+from app.db import Database, after_commit
+from app.keys.tables import Controller
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(migrated_file: Path, tmp_path: Path) -> Database:
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(migrated_file.read_bytes())
+    return Database(f"sqlite:///{copy}")
+
+
+def test_actions_run_after_the_commit_and_once_by_name(database: Database) -> None:
+    done: list[str] = []
+    with database.write() as session:
+        session.add(Controller(name="a", created_at=NOW))
+        after_commit(session, "bell", lambda: done.append("first"))
+        after_commit(session, "bell", lambda: done.append("second"))
+        assert done == []
+    assert done == ["second"]
+
+
+def test_nothing_runs_and_nothing_is_kept_if_the_transaction_fails(database: Database) -> None:
+    done: list[str] = []
+    with pytest.raises(RuntimeError), database.write() as session:
+        session.add(Controller(name="a", created_at=NOW))
+        session.flush()
+        after_commit(session, "bell", lambda: done.append("rung"))
+        raise RuntimeError
+    assert done == []
+    with database.read() as session:
+        assert session.query(Controller).count() == 0
+
+
+def test_a_writer_that_may_not_wait_is_told_that_the_database_is_busy(database: Database) -> None:
+    holding, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.write() as session:
+            session.add(Controller(name="a", created_at=NOW))
+            session.flush()
+            holding.set()
+            let_go.wait(10)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    try:
+        assert holding.wait(10)
+        with pytest.raises(OperationalError), database.write(wait=0.05) as session:
+            session.add(Controller(name="b", created_at=NOW))
+            session.flush()
+        with database.read() as session:  # readers do not wait
+            assert session.query(Controller).count() == 0
+    finally:
+        let_go.set()
+        other.join()
+    with database.write(wait=1.0) as session:  # and the turn was given back
+        session.add(Controller(name="c", created_at=NOW))
+
+
+def test_many_writers_all_get_their_turn(database: Database) -> None:
+    def add(number: int) -> None:
+        with database.write() as session:
+            session.add(Controller(name=f"c{number}", created_at=NOW))
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as session:
+        assert session.query(Controller).count() == 30
+
+
+def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+    with pytest.raises(Exception, match="without a zone"), database.write() as session:
+        session.add(Controller(name="a", created_at=datetime(2026, 3, 2)))
+
+
+def test_the_database_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    Database(f"sqlite:///{path}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_bound_values_stay_out_of_errors(database: Database) -> None:
+    with pytest.raises(Exception) as caught, database.write() as session:
+        session.add(Controller(name="jane-the-unmistakable", created_at=NOW))
+        session.add(Controller(name="jane-the-unmistakable", created_at=NOW))
+    assert "jane" not in str(caught.value)
+
+
+def test_settings_that_lack_a_secret_name_it_and_show_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOTUS_DATABASE_URL", "postgresql+psycopg://u:hunter2@db/x")
+    monkeypatch.setenv("LOTUS_SECRET_KEY", "c2VjcmV0LXNlY3JldA==")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "LOTUS_PSEUDONYM_KEY" in str(caught.value)
+    assert "hunter2" not in str(caught.value) and "c2VjcmV0" not in str(caught.value)
+    assert "hunter2" not in repr(Settings.model_construct(database_url="x://u:hunter2@db"))
