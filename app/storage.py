@@ -122,15 +122,6 @@ class ArtifactStore:
             for path, arrived_at in _files(folder):
                 yield StagedFile(UUID(hex=folder.name), path.name, arrived_at)
 
-    def renew(self, owner: UUID, sha256: str) -> int | None:
-        """Size of a staged file that came again, and so counts as new; None if it is not there."""
-        path = self.staged_path(owner, sha256)
-        try:
-            os.utime(path)
-            return path.stat().st_size
-        except FileNotFoundError:
-            return None
-
     def discard(self, owner: UUID, sha256: str) -> None:
         remove(self.staged_path(owner, sha256))
 

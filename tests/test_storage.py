@@ -219,16 +219,6 @@ def test_an_old_file_is_destroyed_as_old_and_may_be_gone_already(store: Artifact
     assert files(store) == []
 
 
-def test_an_upload_that_comes_again_is_young_again(store: ArtifactStore) -> None:
-    assert store.renew(OWNER, NAME) is None
-    stage(store)
-    make_old(store.staged_path(OWNER, NAME))
-
-    assert store.renew(OWNER, NAME) == len(CONTENT)
-    (file,) = store.staged()
-    assert file.arrived_at > datetime.now(UTC) - timedelta(days=1)
-
-
 def test_what_another_process_removed_after_it_was_listed_is_passed_over(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

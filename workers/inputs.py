@@ -64,7 +64,7 @@ class Inputs:
     model: nn.Module
     steering: UnlearningData
     evaluation: EvaluationSets
-    persons: NDArray[np.int64]  # (n_f,) index into the job's items
+    persons: NDArray[np.bool_]  # (items of the job, n_f): whose samples these are
     unseen_persons: NDArray[np.int64]  # (n_test,), -1 where unknown
 
 
@@ -146,13 +146,10 @@ def _unseen(source: Source, job: Job) -> tuple[Loaded, Loaded]:
     return only.select(first), only.select(second)
 
 
-def _persons(job: Job, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A sample of two persons counts for the one whose request came first."""
-    owner: dict[int, int] = {}
-    for index, item in enumerate(job.items):
-        for sample in job.item_samples[item]:
-            owner.setdefault(sample, index)
-    return np.array([owner[int(sample)] for sample in sample_ids], dtype=np.int64)
+def _persons(job: Job, sample_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """A sample may show several persons, and then counts among the figures of each."""
+    own = [list(job.item_samples[item]) for item in job.items]
+    return np.stack([np.isin(sample_ids, np.array(ids, dtype=np.int64)) for ids in own])
 
 
 def _unseen_persons(runtime: Runtime, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:

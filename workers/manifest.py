@@ -1,5 +1,6 @@
 """The Parquet manifest of a dataset: first its columns are checked, then its rows by the batch."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,14 @@ from app.registry.tables import SampleSplit, Task
 from workers import rows
 from workers.content import ContentProblem
 
-# Small: a row may hold a large image, and a repeated value costs nothing in the file.
+# A row may hold a large image, and a repeated value costs nothing in the file: what is decoded at
+# once is bounded in rows and in bytes, and so is all that a file may grow to.
 BATCH_ROWS = 256
+BATCH_BYTES = 64 * 1024 * 1024
 MOST_ROWS = 50_000_000
+# Photographs grow some tenfold when decoded; drawings more, but not without end.
+MOST_GROWTH = 200
+FREE_GROWTH_BYTES = 1024 * 1024 * 1024
 
 
 class UnreadableManifest(ContentProblem):
@@ -38,7 +44,7 @@ class WrongColumnType(ContentProblem):
 
 class ManifestTooLarge(ContentProblem):
     code = "manifest-too-large"
-    title = "The manifest has too many rows"
+    title = "The manifest is too large"
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,16 @@ class RowBatch:
 
 @dataclass
 class Manifest:
-    """An opened manifest whose columns are right. `input_shape` is set by the first batch."""
+    """An opened manifest whose columns are right. `input_shape` is set by the first batch; at most
+    `most_bytes` of content are decoded."""
 
     file: pq.ParquetFile
     task: Task
     class_count: int
     subject_columns: Sequence[SubjectColumn]
+    most_bytes: int
     input_shape: tuple[int, ...] | None = field(default=None)
+    decoded_bytes: int = field(default=0)
 
     @property
     def content_column(self) -> str:
@@ -85,9 +94,18 @@ class Manifest:
                 raise UnreadableManifest(
                     f"The file cannot be read after row {first_row}."
                 ) from None
-            if batch.num_rows:
-                yield self._checked(batch, first_row)
-            first_row += batch.num_rows
+            while batch.num_rows:
+                part = batch.slice(0, self._rows_at_once())
+                yield self._checked(part, first_row)
+                first_row += part.num_rows
+                batch = batch.slice(part.num_rows)
+
+    def _rows_at_once(self) -> int:
+        """The first row alone, since only it tells how large the others are."""
+        if self.input_shape is None:
+            return 1
+        item = 1 if self.task is Task.IMAGE_CLASSIFICATION else 4
+        return max(1, min(BATCH_ROWS, BATCH_BYTES // (item * math.prod(self.input_shape))))
 
     def _checked(self, batch: pa.RecordBatch, first_row: int) -> RowBatch:
         return RowBatch(
@@ -112,6 +130,12 @@ class Manifest:
         read = rows.pixels if self.task is Task.IMAGE_CLASSIFICATION else rows.features
         inputs = read(column, first_row, self.input_shape)
         self.input_shape = inputs.shape[1:]
+        self.decoded_bytes += inputs.nbytes
+        if self.decoded_bytes > self.most_bytes:
+            raise ManifestTooLarge(
+                f"Decoded, the rows up to {first_row + len(inputs)} take more than {MOST_GROWTH} "
+                "times the file's size."
+            )
         return inputs
 
 
@@ -128,7 +152,8 @@ def open_manifest(
     if file.metadata.num_rows > MOST_ROWS:
         raise ManifestTooLarge(f"A manifest may have at most {MOST_ROWS} rows.")
     _check_columns(schema, task, subject_columns)
-    return Manifest(file, task, class_count, subject_columns)
+    most_bytes = max(FREE_GROWTH_BYTES, MOST_GROWTH * path.stat().st_size)
+    return Manifest(file, task, class_count, subject_columns, most_bytes)
 
 
 def _byte_columns(metadata: pq.FileMetaData) -> list[str]:

@@ -175,9 +175,7 @@ def _keep_models_still(session: Session, controller: UUID) -> None:
     """Until this request commits, no model or version of the controller becomes ready: one that
     did would neither be seen here nor see this request. Requests do not wait for each other."""
     session.execute(
-        select(Controller.id)
-        .where(Controller.id == controller)
-        .with_for_update(read=True, key_share=True)
+        select(Controller.id).where(Controller.id == controller).with_for_update(read=True)
     )
 
 

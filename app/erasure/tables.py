@@ -158,7 +158,7 @@ class ItemSample(Base):
     __tablename__ = "item_samples"
 
     item_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_items.id"), primary_key=True)
-    sample_id: Mapped[int] = mapped_column(ForeignKey("samples.id"), primary_key=True)
+    sample_id: Mapped[int] = mapped_column(ForeignKey("samples.id"), primary_key=True, index=True)
 
 
 class Run(Base):
@@ -234,7 +234,7 @@ class UnlearnedSample(Base):
     __tablename__ = "unlearned_samples"
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("models.id"), primary_key=True)
-    sample_id: Mapped[int] = mapped_column(ForeignKey("samples.id"), primary_key=True)
+    sample_id: Mapped[int] = mapped_column(ForeignKey("samples.id"), primary_key=True, index=True)
     run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id"), primary_key=True)
 
 

@@ -256,7 +256,9 @@ def end_version_invalid(
 def _wait_for_requests(session: Session, controller: UUID) -> None:
     """A request holds this row while it looks for models. One that began before has its items in
     the database now; one that begins later will see what this transaction makes ready."""
-    session.execute(select(Controller.id).where(Controller.id == controller).with_for_update())
+    session.execute(
+        select(Controller.id).where(Controller.id == controller).with_for_update(key_share=True)
+    )
 
 
 def _free(

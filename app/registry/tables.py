@@ -122,7 +122,7 @@ class Sample(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id"))
-    shard_id: Mapped[int] = mapped_column(ForeignKey("dataset_shards.id"))
+    shard_id: Mapped[int] = mapped_column(ForeignKey("dataset_shards.id"), index=True)
     row: Mapped[int]
     sample_ref: Mapped[bytes] = mapped_column(LargeBinary(32))
     split: Mapped[SampleSplit] = mapped_column(enum_text(SampleSplit))

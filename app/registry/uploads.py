@@ -45,25 +45,24 @@ async def upload_artifact(
     runtime: CurrentRuntime,
     now: Now,
 ) -> ArtifactView:
-    """Stages a manifest or a weights file. 200 if you have sent the same content before."""
+    """Stages a manifest or a weights file. 200 if you have sent the same content before; what you
+    send is read and checked all the same."""
     owner = caller.controller_id
-    size = await run_in_threadpool(runtime.artifacts.renew, owner, sha256)
-    if size is not None:
+    if await run_in_threadpool(runtime.artifacts.is_staged, owner, sha256):
         response.status_code = 200
-    else:
-        try:
-            with await run_in_threadpool(runtime.artifacts.receive, owner, sha256) as upload:
-                await _stream(request, upload)
-                await run_in_threadpool(upload.finish)
-                size = upload.size
-        except DigestMismatch:
-            raise DigestMismatched("Nothing was kept. Send the file again.") from None
-        except ClientDisconnect:
-            raise UploadAborted("Nothing was kept. Send the file again.") from None
-        except OSError:
-            raise Unavailable(
-                "The upload could not be written.", headers={"Retry-After": "60"}
-            ) from None
+    try:
+        with await run_in_threadpool(runtime.artifacts.receive, owner, sha256) as upload:
+            await _stream(request, upload)
+            await run_in_threadpool(upload.finish)
+            size = upload.size
+    except DigestMismatch:
+        raise DigestMismatched("Nothing was kept. Send the file again.") from None
+    except ClientDisconnect:
+        raise UploadAborted("Nothing was kept. Send the file again.") from None
+    except OSError:
+        raise Unavailable(
+            "The upload could not be written.", headers={"Retry-After": "60"}
+        ) from None
     media_type = request.headers.get("content-type", "")
     return await run_in_threadpool(_note, runtime, owner, sha256, size, media_type, now)
 

@@ -442,6 +442,8 @@ def upgrade() -> None:  # noqa: PLR0915 - a list, not a procedure
         sa.UniqueConstraint("dataset_id", "row", name="uq_samples_dataset_id_row"),
         sa.UniqueConstraint("dataset_id", "sample_ref", name="uq_samples_dataset_id_sample_ref"),
     )
+    op.create_index("ix_samples_shard_id", "samples", ["shard_id"])
+
     op.create_table(
         "suppression_entries",
         sa.Column("id", BigId, nullable=False),
@@ -670,6 +672,8 @@ def upgrade() -> None:  # noqa: PLR0915 - a list, not a procedure
         ),
         sa.PrimaryKeyConstraint("model_id", "sample_id", "run_id", name="pk_unlearned_samples"),
     )
+    op.create_index("ix_unlearned_samples_sample_id", "unlearned_samples", ["sample_id"])
+
     op.create_table(
         "item_samples",
         sa.Column("item_id", sa.Uuid(), nullable=False),
@@ -678,6 +682,8 @@ def upgrade() -> None:  # noqa: PLR0915 - a list, not a procedure
         sa.ForeignKeyConstraint(["sample_id"], ["samples.id"], name="fk_item_samples_sample_id"),
         sa.PrimaryKeyConstraint("item_id", "sample_id", name="pk_item_samples"),
     )
+    op.create_index("ix_item_samples_sample_id", "item_samples", ["sample_id"])
+
     op.create_table(
         "run_items",
         sa.Column("run_id", sa.Uuid(), nullable=False),

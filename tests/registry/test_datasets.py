@@ -15,6 +15,7 @@ from app.registry.tables import DatasetShard, Sample, SampleSubject
 from tests.registry import content
 from tests.registry.content import feature_columns, image_columns, parquet, png
 from tests.registry.front import PROBLEM, Front
+from workers import rows
 from workers.shards import read_shard
 
 SECRET = "canary-7391@example.org"
@@ -450,3 +451,35 @@ def test_lists_go_on_where_the_page_before_ended(front: Front) -> None:
     names = [item["name"] for page in (first, second, third) for item in page["items"]]
     assert names == [f"dataset {number}" for number in (4, 3, 2, 1, 0)]
     assert third["next_cursor"] is None
+
+
+def test_images_that_take_much_memory_are_decoded_a_few_at_a_time(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    original = rows.pixels
+
+    def counted(column: Any, *rest: Any) -> Any:
+        decoded.append(len(column))
+        return original(column, *rest)
+
+    monkeypatch.setattr("workers.rows.pixels", counted)
+    monkeypatch.setattr("workers.manifest.BATCH_BYTES", 3 * 16)  # three images of 4 x 4
+    found = front.dataset(parquet(image_columns(20)), task="image_classification")
+    assert found["state"] == "ready"
+    assert decoded == [1, *([3] * 6), 1]
+    assert found["split_counts"] == {"train": 12, "validation": 4, "test": 4}
+
+
+def test_a_small_file_that_would_fill_the_disk_is_refused_and_leaves_nothing(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.manifest.FREE_GROWTH_BYTES", 0)
+    columns = image_columns(200)
+    columns["image"] = [png(np.zeros((512, 512), np.uint8))] * 200
+    manifest = parquet(columns)
+    assert len(manifest) * 200 < 200 * 512 * 512
+    found = front.dataset(manifest, task="image_classification")
+    assert found["state"] == "invalid"
+    assert found["problem"]["type"].endswith(":manifest-too-large")
+    assert (front.rows_left(), front.files_left()) == (0, [])

@@ -53,6 +53,15 @@ def test_an_upload_sent_again_answers_200_and_changes_nothing(front: Front) -> N
     assert front.files_left() == [digest(BODY)]
 
 
+def test_wrong_bytes_are_refused_under_a_digest_that_is_staged_already(front: Front) -> None:
+    put(front.api, digest(BODY), BODY)
+    answer = put(front.api, digest(BODY), b"something else")
+
+    assert answer.status_code == 422
+    assert answer.json()["type"].endswith(":digest-mismatch")
+    assert front.files_left() == [digest(BODY)]
+
+
 def test_an_upload_says_that_the_callers_own_registration_has_stored_the_bytes(
     front: Front,
 ) -> None:

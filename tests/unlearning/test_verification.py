@@ -246,6 +246,25 @@ def test_a_person_who_is_still_known_is_flagged_and_the_others_are_not() -> None
     assert mean == pytest.approx(report(after=evidence)["scores"]["phi"]["after"]["auc"])
 
 
+def test_a_sample_of_two_persons_counts_among_the_figures_of_both() -> None:
+    whose = np.zeros((3, 60), bool)
+    whose[0, :30] = whose[1, 20:] = whose[2, 25:28] = True
+    people = report(60, persons=whose)["persons"]
+    assert [person["n"] for person in people] == [30, 40, 3]
+    single = report(60, persons=np.repeat([0, 1], 30))["persons"]
+    assert people[0]["mean_after"] == single[0]["mean_after"]
+
+
+@pytest.mark.parametrize("shape", [(2, 59), (0, 60), (2, 60, 1)])
+def test_memberships_must_give_every_row_a_person(shape: tuple[int, ...]) -> None:
+    with pytest.raises(errors.ShapeMismatch, match="persons"):
+        report(60, persons=np.ones(shape, bool))
+    alone = np.ones((1, 60), bool)
+    alone[0, 7] = False
+    with pytest.raises(errors.ShapeMismatch, match="persons"):
+        report(60, persons=alone)
+
+
 def test_differences_between_never_trained_persons_widen_the_interval() -> None:
     labels = labels_of(60, 4)
     strangers = np.arange(300) % 20

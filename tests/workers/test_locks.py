@@ -37,7 +37,6 @@ def test_a_model_becomes_ready_only_when_no_request_is_being_accepted(front: Fro
 
 
 def test_a_version_that_is_being_taken_can_be_referred_to(front: Front) -> None:
-
     if front.runtime.database.is_sqlite:
         pytest.skip("SQLite lets one writer in at a time")
     now = datetime.now(UTC)

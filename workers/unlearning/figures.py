@@ -118,27 +118,26 @@ def utility_figures(
 
 
 def person_figures(
-    persons: Ints,
+    persons: NDArray[np.bool_],
     kept: NDArray[np.bool_],
-    forget_labels: Ints,
+    kept_labels: Ints,
     unseen_labels: Ints,
     shares: tuple[Floats, Floats],
     *,
     between_persons: float,
 ) -> list[PersonFigures]:
-    """`persons` and `kept` run over all forget rows; `shares` (before, after) over the kept."""
-    owner = persons[kept]
-    numbers = np.unique(persons)
+    """`persons` (P, n_f) and `kept` (n_f,) run over all forget rows; labels and `shares` (before,
+    after) over the kept."""
+    own = [np.flatnonzero(of_person) for of_person in persons[:, kept]]
     errors: dict[int, float] = {}
-    for person in numbers.tolist():
-        own = forget_labels[kept][owner == person]
-        if len(own):
-            places = conditional.class_places(own, unseen_labels)
+    for person, rows in enumerate(own):
+        if len(rows):
+            places = conditional.class_places(kept_labels[rows], unseen_labels)
             errors[person] = math.hypot(
                 conditional.smallest_error(places), math.sqrt(between_persons)
             )
     before, after = (
-        {person: float(side[owner == person].mean()) for person in errors} for side in shares
+        {person: float(side[own[person]].mean()) for person in errors} for side in shares
     )
     p_values = [distributions.normal_two_sided((after[j] - 0.5) / errors[j]) for j in errors]
     q_values = distributions.benjamini_hochberg(np.array(p_values))
@@ -147,8 +146,8 @@ def person_figures(
     return [
         PersonFigures(
             person=person,
-            n=int((owner == person).sum()),
-            excluded=int((persons[~kept] == person).sum()),
+            n=len(rows),
+            excluded=int(persons[person, ~kept].sum()),
             mean_before=before.get(person),
             mean_after=after.get(person),
             range_low=max(0.0, 0.5 - spread * errors[person]) if person in errors else None,
@@ -158,5 +157,5 @@ def person_figures(
             and q[person] <= PERSON_FALSE_DISCOVERY
             and abs(after[person] - 0.5) > PERSON_DEVIATION,
         )
-        for person in numbers.tolist()
+        for person, rows in enumerate(own)
     ]

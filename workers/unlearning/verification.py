@@ -40,6 +40,7 @@ from workers.unlearning.scores import SCORES, softmax
 __all__ = ["Report", "reference_check", "verify"]
 
 PERMUTATIONS = 999
+Memberships = NDArray[np.bool_]  # (P, n_f)
 REFERENCE_AUC, REFERENCE_P = 0.60, 0.01
 
 
@@ -57,7 +58,8 @@ def verify(
 ) -> Report:
     """Pure: the same observations and seed give the same report.
 
-    persons         (n_f,) index of the person that each forget row belongs to
+    persons         (P, n_f) bool: which forget rows belong to which person, each to one or more;
+                    or (n_f,) index of the one person that each belongs to
     unseen_persons  (n_test,) index of each test row's person, -1 where unknown
     reference       what `reference_check` found on the inputs; with `reference_auc` and
                     `reference_p` it decides whether differences between persons are allowed for.
@@ -66,8 +68,8 @@ def verify(
                     allowed for wherever the unseen persons are known.
     """
     comparing.check(before, after)
-    owners = _persons(persons, len(before.forget), "persons")
-    strangers = _persons(unseen_persons, len(before.test), "unseen persons")
+    owners = None if persons is None else _memberships(persons, len(before.forget))
+    strangers = _strangers(unseen_persons, len(before.test))
     reasons: dict[str, str] = {}
     whole = np.setdiff1d(before.forget.labels, before.retain.labels)
     comparison = comparing.compare(before, after)
@@ -162,12 +164,14 @@ def _person_null(comparison: Comparison, strangers: Ints | None) -> PersonNull |
 
 
 def _scores(
-    comparison: Comparison, null: PersonNull | None, owners: Ints | None
+    comparison: Comparison, null: PersonNull | None, owners: Memberships | None
 ) -> dict[str, ScoreFigures]:
     places = comparison.places
     shares = np.ones(1)
     if owners is not None:
-        shares = np.unique(owners[comparison.kept], return_counts=True)[1] / places.forget_size
+        of_kept = owners[:, comparison.kept]
+        # A sample of several persons counts for each of them in equal parts.
+        shares = (of_kept / of_kept.sum(axis=0)).sum(axis=1) / places.forget_size
     # Samples of one person are not independent: tau^2 sum_j (n_j / n_f)^2 joins SE^2.
     concentration = float(np.square(shares).sum())
     degrees = min(places.forget_size, null.persons) - 1 if null else None
@@ -188,25 +192,35 @@ def _scores(
     }
 
 
-def _people(comparison: Comparison, owners: Ints, null: PersonNull | None) -> list[PersonFigures]:
-    labels = np.empty(len(owners), np.int64)
-    labels[comparison.kept] = comparison.after.forget.labels
+def _people(
+    comparison: Comparison, owners: Memberships, null: PersonNull | None
+) -> list[PersonFigures]:
     return figures.person_figures(
         owners,
         comparison.kept,
-        labels,
+        comparison.after.forget.labels,
         comparison.after.test.labels,
         (comparison.before.shares["phi"].forget, comparison.after.shares["phi"].forget),
         between_persons=null.variance_after["phi"] if null else 0.0,
     )
 
 
-def _persons(persons: NDArray[Any] | None, rows: int, name: str) -> Ints | None:
+def _memberships(persons: NDArray[Any], rows: int) -> Memberships:
+    given = np.asarray(persons)
+    if given.ndim == 1 and len(given):
+        given = np.arange(int(given.max()) + 1)[:, None] == given
+    if given.ndim != 2 or given.shape[1] != rows or not given.any(axis=0).all():
+        raise ShapeMismatch("persons and rows, each of at least one person", given.shape, (rows,))
+    members: Memberships = given.astype(np.bool_)
+    return members
+
+
+def _strangers(persons: NDArray[Any] | None, rows: int) -> Ints | None:
     if persons is None:
         return None
     numbers = np.asarray(persons).astype(np.int64)
     if numbers.shape != (rows,):
-        raise ShapeMismatch(f"{name} and rows", numbers.shape, (rows,))
+        raise ShapeMismatch("unseen persons and rows", numbers.shape, (rows,))
     return numbers
 
 
