@@ -5,6 +5,7 @@ Every function runs in one transaction, so a script that fails leaves the databa
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.resources import files
 
 from alembic import command
@@ -45,7 +46,13 @@ def current_revision(database: Database) -> str | None:
 
 
 def is_current(database: Database) -> bool:
-    return current_revision(database) == _scripts(_config()).get_current_head()
+    return current_revision(database) == _newest()
+
+
+@cache
+def _newest() -> str | None:
+    """Read from the scripts once: health checks ask often, and code does not change under them."""
+    return _scripts(_config()).get_current_head()
 
 
 @contextmanager

@@ -130,6 +130,7 @@ class ModelImpact(Answer):
     name: str
     forget_count: int
     held_out_count: int
+    retain_count: int
     unseen_count: int
     estimated_seconds: float | None = None
     provable_margin: float | None = None

@@ -26,12 +26,10 @@ from app.http import idempotency
 from app.http.idempotency import KeyHeader, RawBody
 from app.http.pages import (
     DEFAULT_LIMIT,
-    BadCursor,
     Cursor,
     Limit,
     Page,
-    decode_cursor,
-    encode_cursor,
+    newest_first,
 )
 from app.http.problems import NotFound
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
@@ -100,12 +98,8 @@ def list_erasures(
         query = query.where(ErasureRequest.state.in_(state))
     if external_id is not None:
         query = query.where(ErasureRequest.external_id == external_id)
-    if cursor is not None:
-        query = query.where(ErasureRequest.id < after(cursor))
-    # Ids are time-ordered, so the key of the page is the id alone.
-    rows = session.scalars(query.order_by(ErasureRequest.id.desc()).limit(limit + 1)).all()
-    following = encode_cursor(rows[limit - 1].id.hex) if len(rows) > limit else None
-    return Page(items=[views.summary(row, now=now) for row in rows[:limit]], next_cursor=following)
+    rows, following = newest_first(session, query, ErasureRequest.id, cursor, limit)
+    return Page(items=[views.summary(row, now=now) for row in rows], next_cursor=following)
 
 
 @router.post("/impact")
@@ -174,15 +168,6 @@ def _owned(session: Session, caller: Caller, id: UUID) -> ErasureRequest:
     if request is None or request.controller_id != caller.controller_id:
         raise UnknownRequest("There is no such request, or it is not yours.")
     return request
-
-
-def after(cursor: str) -> UUID:
-    """The id after which a newest-first page goes on."""
-    (text,) = decode_cursor(cursor, str)
-    try:
-        return UUID(hex=str(text))
-    except ValueError:
-        raise BadCursor("Take the cursor from `next_cursor` of the same list.") from None
 
 
 def _identities(subjects: list[SubjectIdentity]) -> tuple[Identity, ...]:

@@ -57,6 +57,7 @@ def _assess(session: Session, model: Model, refs: Sequence[bytes]) -> ModelImpac
         name=model.name,
         forget_count=found.train,
         held_out_count=found.held_out,
+        retain_count=_train_count(session, model.dataset_id) - found.train,
         unseen_count=int(sum(unseen.values())),
         estimated_seconds=run_time.total_seconds() if run_time else None,
         provable_margin=margin,
@@ -71,6 +72,12 @@ def _train_by_class(session: Session, own: Select[int]) -> dict[int, int]:
         .group_by(Sample.label)
     )
     return {label: count for label, count in rows}
+
+
+def _train_count(session: Session, dataset: UUID) -> int:
+    return session.scalars(
+        select(func.count()).where(Sample.dataset_id == dataset, Sample.split == SampleSplit.TRAIN)
+    ).one()
 
 
 def _unseen_by_class(session: Session, dataset: UUID, own: Select[int]) -> dict[int, float]:

@@ -1,6 +1,6 @@
 """`/runs` and `/workers`: what is being computed, and with what result."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -8,13 +8,12 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from app.erasure import views
-from app.erasure.endpoints import after
 from app.erasure.schemas import RunDetail, RunSummary
 from app.erasure.states import RunState
 from app.erasure.tables import Run, Worker
-from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, encode_cursor
+from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, newest_first
 from app.http.problems import NotFound
-from app.http.sessions import ReadSession
+from app.http.sessions import Now, ReadSession
 from app.ids import ModelId, RunId
 from app.keys.auth import Caller, require
 from app.keys.scopes import Scope
@@ -57,11 +56,8 @@ def list_runs(
         query = query.where(Run.model_id == model)
     if state:
         query = query.where(Run.state.in_(state))
-    if cursor is not None:
-        query = query.where(Run.id < after(cursor))
-    rows = session.scalars(query.order_by(Run.id.desc()).limit(limit + 1)).all()
-    following = encode_cursor(rows[limit - 1].id.hex) if len(rows) > limit else None
-    return Page(items=[views.run_summary(run) for run in rows[:limit]], next_cursor=following)
+    rows, following = newest_first(session, query, Run.id, cursor, limit)
+    return Page(items=[views.run_summary(run) for run in rows], next_cursor=following)
 
 
 @router.get("/runs/{id}")
@@ -73,12 +69,14 @@ def get_run(id: RunId, caller: Reader, session: ReadSession) -> RunDetail:
 
 
 @router.get("/workers")
-def list_workers(caller: Reader, session: ReadSession) -> Page[WorkerView]:
-    """Workers serve every controller; a run of another controller's is not named."""
+def list_workers(caller: Reader, session: ReadSession, now: Now) -> Page[WorkerView]:
+    """Workers of the last day. They serve every controller; another controller's run is not
+    named."""
     rows = session.execute(
         select(Worker, Model.controller_id)
         .outerjoin(Run, Run.id == Worker.current_run_id)
         .outerjoin(Model, Model.id == Run.model_id)
+        .where(Worker.heartbeat_at > now - timedelta(days=1))
         .order_by(Worker.heartbeat_at.desc())
         .limit(200)
     )

@@ -121,6 +121,9 @@ class ModelImpact(BaseModel):
     name: str
     forget_count: Annotated[int, Field(description="Training samples that would be unlearned.")]
     held_out_count: int
+    retain_count: Annotated[
+        int, Field(description="Training samples that would be left; a run needs at least one.")
+    ]
     unseen_count: Annotated[int, Field(description="Unseen samples that the tests could use.")]
     estimated_seconds: Annotated[
         float | None, Field(description="From this model's own finished runs.")

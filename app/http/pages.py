@@ -4,14 +4,19 @@ others arrive."""
 import base64
 import binascii
 import json
-from typing import Annotated, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel
+from sqlalchemy import Select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.http.problems import Problem
 
 T = TypeVar("T")
+Row = TypeVar("Row", bound=Any)
 
 Cursor = Annotated[
     str | None,
@@ -49,3 +54,28 @@ def decode_cursor(cursor: str, *kinds: type[str] | type[int]) -> tuple[str | int
     ):
         raise BadCursor("Take the cursor from `next_cursor` of the same list.")
     return tuple(parts)
+
+
+def newest_first(
+    session: Session,
+    query: Select[Row],
+    key: InstrumentedAttribute[UUID],
+    cursor: str | None,
+    limit: int,
+) -> tuple[Sequence[Row], str | None]:
+    """One page of rows and the cursor of the next. Ids are ordered by time, so `key` is an id."""
+    if cursor is not None:
+        query = query.where(key < _id_in(cursor))
+    rows = session.scalars(query.order_by(key.desc()).limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return rows, None
+    last: UUID = getattr(rows[limit - 1], key.key)
+    return rows[:limit], encode_cursor(last.hex)
+
+
+def _id_in(cursor: str) -> UUID:
+    (text,) = decode_cursor(cursor, str)
+    try:
+        return UUID(hex=str(text))
+    except ValueError:
+        raise BadCursor("Take the cursor from `next_cursor` of the same list.") from None

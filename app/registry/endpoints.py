@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 from app.bell import ring_after_commit
 from app.http.pages import (
     DEFAULT_LIMIT,
-    BadCursor,
     Cursor,
     Limit,
     Page,
     decode_cursor,
     encode_cursor,
+    newest_first,
 )
 from app.http.problems import Unavailable
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
@@ -34,6 +34,7 @@ from app.registry.schemas import (
     VersionDetail,
     VersionView,
 )
+from app.registry.tables import Dataset, Model
 from app.registry.uploads import router as uploads
 
 datasets = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -72,11 +73,9 @@ def register_dataset(
 def list_datasets(
     caller: Reader, session: ReadSession, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Page[DatasetView]:
-    rows = lookup.list_datasets(
-        session, controller=caller.controller_id, before=_before(cursor), limit=limit + 1
-    )
-    following = encode_cursor(rows[limit - 1].id.hex) if len(rows) > limit else None
-    return Page(items=[views.dataset(row) for row in rows[:limit]], next_cursor=following)
+    query = lookup.datasets_of(caller.controller_id)
+    rows, following = newest_first(session, query, Dataset.id, cursor, limit)
+    return Page(items=[views.dataset(row) for row in rows], next_cursor=following)
 
 
 @datasets.get("/{dataset}")
@@ -111,13 +110,11 @@ def register_model(
 def list_models(
     caller: Reader, session: ReadSession, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Page[ModelView]:
-    rows = lookup.list_models(
-        session, controller=caller.controller_id, before=_before(cursor), limit=limit + 1
-    )
+    query = lookup.models_of(caller.controller_id)
+    rows, following = newest_first(session, query, Model.id, cursor, limit)
     current = lookup.current_versions(session, [row.id for row in rows])
-    following = encode_cursor(rows[limit - 1].id.hex) if len(rows) > limit else None
     return Page(
-        items=[views.model(row, current.get(row.id)) for row in rows[:limit]],
+        items=[views.model(row, current.get(row.id)) for row in rows],
         next_cursor=following,
     )
 
@@ -212,16 +209,6 @@ def get_version(
 router = APIRouter()
 for part in (uploads, datasets, models):
     router.include_router(part)
-
-
-def _before(cursor: str | None) -> UUID | None:
-    if cursor is None:
-        return None
-    (text,) = decode_cursor(cursor, str)
-    try:
-        return UUID(hex=str(text))
-    except ValueError:
-        raise BadCursor("Take the cursor from `next_cursor` of the same list.") from None
 
 
 def _model_view(session: Session, model: UUID, caller: Caller) -> ModelView:

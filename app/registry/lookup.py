@@ -1,12 +1,12 @@
 """Looking up datasets, models and versions. Another controller's row and no row are answered alike.
 
-Lists are newest first. Ids are ordered by time, so an id alone is the key of a page.
+Lists are newest first.
 """
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.http.problems import NotFound
@@ -63,22 +63,12 @@ def current_versions(session: Session, models: Sequence[UUID]) -> dict[UUID, Mod
     return {version.model_id: version for version in found}
 
 
-def list_datasets(
-    session: Session, *, controller: UUID, before: UUID | None, limit: int
-) -> Sequence[Dataset]:
-    query = select(Dataset).where(Dataset.controller_id == controller)
-    if before is not None:
-        query = query.where(Dataset.id < before)
-    return session.scalars(query.order_by(Dataset.id.desc()).limit(limit)).all()
+def datasets_of(controller: UUID) -> Select[Dataset]:
+    return select(Dataset).where(Dataset.controller_id == controller)
 
 
-def list_models(
-    session: Session, *, controller: UUID, before: UUID | None, limit: int
-) -> Sequence[Model]:
-    query = select(Model).where(Model.controller_id == controller)
-    if before is not None:
-        query = query.where(Model.id < before)
-    return session.scalars(query.order_by(Model.id.desc()).limit(limit)).all()
+def models_of(controller: UUID) -> Select[Model]:
+    return select(Model).where(Model.controller_id == controller)
 
 
 def list_versions(

@@ -44,6 +44,7 @@ def test_impact_answers_one_entry_for_each_model() -> None:
         "name": "digits",
         "forget_count": 100,
         "held_out_count": 0,
+        "retain_count": 400,
         "unseen_count": 1297,
         "enough_data": True,
     }

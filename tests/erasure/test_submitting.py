@@ -270,6 +270,7 @@ def test_impact_counts_and_stores_nothing(api: TestClient, model: str, runtime: 
     # ada's rows: 2 of each class. Unseen test rows: stranger 6 + carl 2, 4 of each class.
     # n_eff = 1 / (2 * .25 / 4) = 8; 2.93 sqrt((1/4 + 1/8) / 12) = .518.
     assert (one["forget_count"], one["unseen_count"]) == (4, 8)
+    assert one["retain_count"] == 3 + 6  # ben's and the stranger's
     assert one["provable_margin"] == pytest.approx(2.93 * (0.375 / 12) ** 0.5)
     assert one["enough_data"] is False
     with runtime.database.read() as session:
