@@ -21,7 +21,8 @@ _REMAINS = (
 )
 
 
-def unlearned_claims(models: Sequence[ModelErasure]) -> tuple[str, ...]:
+def unlearned_claims(models: Sequence[ModelErasure], *, accepted: bool) -> tuple[str, ...]:
+    """`accepted`: a version was published by a person's decision against its tests."""
     claims = []
     for model in models:
         last = model.attempts[-1]
@@ -35,6 +36,11 @@ def unlearned_claims(models: Sequence[ModelErasure]) -> tuple[str, ...]:
             f"({version_id(model.published.version)})."
         )
         claims.append(model.verdict_sentence)
+    if accepted:
+        claims.append(
+            "The tests rejected a version named here; a person who was entitled to decide had it "
+            "published all the same."
+        )
     return tuple(claims)
 
 

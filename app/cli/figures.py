@@ -51,6 +51,7 @@ def print_run(run: Run) -> None:
     if run.metrics:
         print_first_page(run.metrics)
         print_accuracies(run.metrics)
+        print_reference(run.metrics)
     if run.verdict:
         print_verdict(run)
 
@@ -87,6 +88,24 @@ def print_first_page(metrics: Figures) -> None:
     rows = first_page_rows(metrics)
     title = "The five figures of the first page"
     print_rows(rows, "", "figure", ">before", ">after", "uncertainty", title=title)
+
+
+def print_reference(metrics: Figures) -> None:
+    """Whether unseen samples are a fair comparison for this person, seen from the inputs alone."""
+    check, null = part(metrics, "reference"), part(metrics, "person_null")
+    if check.get("auc") is None:
+        return
+    told = f"AUC {number(check['auc'])}, p {number(check['p_value'])}"
+    if null:
+        finding = (
+            "These samples differ from other people's by their inputs. The intervals above allow "
+            f"for differences between persons, estimated from {null['persons']} unseen ones."
+        )
+    else:
+        finding = "No allowance for differences between persons is made."
+    out = console()
+    out.print(f"\n[bold]Reference check[/bold] (inputs only, no model): {told}")
+    indented(finding)
 
 
 def first_page_rows(metrics: Figures) -> list[list[str]]:

@@ -105,7 +105,9 @@ def _unlearned(
         reason_code=request.reason_code,
         earlier_request=request.earlier_request_id,
         destruction=(),
-        claims=wording.unlearned_claims(models),
+        claims=wording.unlearned_claims(
+            models, accepted=request.outcome is Outcome.UNLEARNED_ACCEPTED
+        ),
         limits=wording.unlearned_limits(models),
     )
 

@@ -115,7 +115,7 @@ def unlearned(*models: ModelErasure, **changes: Any) -> UnlearnedCase:
         "destruction": (
             Destruction(what="superseded_weights", state="planned", at=at(9), sha256="a" * 64),
         ),
-        "claims": wording.unlearned_claims(about),
+        "claims": wording.unlearned_claims(about, accepted=False),
         "limits": wording.unlearned_limits(about),
     }
     return UnlearnedCase.model_validate(facts | changes)

@@ -122,7 +122,7 @@ def test_no_sentence_may_promise_what_nobody_measured(promise: str) -> None:
 def sentences() -> list[str]:
     """Everything that the service itself has to say."""
     models = (model(), model(attempts=(attempt(first_page=None, verdict=None),)))
-    found = [*wording.unlearned_claims(models), *wording.unlearned_limits(models)]
+    found = [*wording.unlearned_claims(models, accepted=False), *wording.unlearned_limits(models)]
     for held_out in (0, 3):
         for earlier in (False, True):
             found += wording.no_match_claims(
@@ -142,7 +142,7 @@ def test_the_service_s_own_sentences_promise_nothing() -> None:
 
 
 def test_claims_and_limits_say_what_they_must() -> None:
-    claims = " ".join(wording.unlearned_claims((model(),)))
+    claims = " ".join(wording.unlearned_claims((model(),), accepted=False))
     assert "forget set of 5 training samples, of which 2 belong to this request" in claims
     assert "No attack tried told these 100 samples from unseen ones." in claims
     limits = " ".join(wording.unlearned_limits((model(),)))
