@@ -1,13 +1,16 @@
 """The demo is the whole service in one command, so one test runs it as it is."""
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from app.cli import demo
 from tests.cli.conftest import Result
+from tests.client.service import REQUEST, answering
 
 
 @pytest.mark.timeout(900)
@@ -54,3 +57,25 @@ def test_a_demo_that_fails_shows_the_log_and_leaves_nothing_behind(
     assert "last lines of the service's log" in result.err
     assert "Unknown level" in result.err
     assert list(shared.iterdir()) == []
+
+
+def test_a_rejected_run_is_tried_again_by_the_demos_person() -> None:
+    item = {
+        "id": "itm_1",
+        "model": "mdl_1",
+        "model_name": "digits",
+        "state": "needs_decision",
+        "forget_count": 100,
+        "held_out_count": 0,
+    }
+    waiting = {**REQUEST, "state": "needs_decision", "items": [item]}
+    done = {**REQUEST, "state": "completed", "items": [{**item, "state": "published"}]}
+    client, seen = answering(
+        httpx2.Response(200, json=waiting),
+        httpx2.Response(202, json={**REQUEST, "state": "scheduled"}),
+        httpx2.Response(200, json=done),
+    )
+    request = client.get_request("req_1")
+    assert demo._decide(client, request, as_json=True).state == "completed"
+    assert [sent.method for sent in seen] == ["GET", "POST", "GET"]
+    assert json.loads(seen[1].content)["action"] == "retry"

@@ -140,6 +140,40 @@ def test_a_stop_in_the_middle_of_a_run_is_no_crash(digits: Path, tmp_path: Path)
         assert not {"crashed", "lease_expired"} & {event for event, _ in moves}
 
 
+def test_a_run_that_its_tests_reject_publishes_nothing_until_a_person_decides(
+    digits: Path, tmp_path: Path
+) -> None:
+    with Service(tmp_path / "data") as service:
+        ruinous = {"learning_rate": 0.1, "epochs": 2, "steer": False}
+        model = service.register(digits, settings=ruinous)
+        client = service.client
+        waiting = service.follow(client.submit_erasure(subject(WHO)).id)
+        assert waiting.state == "needs_decision" and waiting.certificate is None
+        (item,) = waiting.items
+        assert item.run is not None
+        rejected = client.get_run(item.run)
+        assert rejected.state == "rejected" and rejected.published_version is None
+        assert rejected.verdict is not None and rejected.verdict["publish"] is False
+        current = client.get_model(model).current_version
+        assert current is not None and current.number == 1
+
+        client.decide(
+            waiting.id,
+            item.id,
+            "retry",
+            settings={"learning_rate": 3e-4, "epochs": 10, "steer": True},
+        )
+        ended = service.follow(waiting.id)
+        again = client.get_run(ended.items[0].run or "")
+        assert (again.rung, again.config and again.config["learning_rate"]) == (1, 3e-4)
+        assert ended.state in ("completed", "needs_decision")
+        if ended.state == "needs_decision":  # a chance of one in twenty or so
+            client.decide(waiting.id, ended.items[0].id, "accept")
+            assert client.get_request(waiting.id).outcome == "unlearned_accepted"
+        current = client.get_model(model).current_version
+        assert current is not None and current.number == 3
+
+
 def test_cancelling_stops_the_runner_and_publishes_nothing(digits: Path, tmp_path: Path) -> None:
     with Service(tmp_path / "data", LOTUS_LEASE_SECONDS="4") as service:
         model = service.register(digits, settings={"epochs": 400, "steer": False})
