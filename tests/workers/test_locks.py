@@ -26,7 +26,7 @@ def test_a_model_becomes_ready_only_when_no_request_is_being_accepted(front: Fro
         accepting.execute(
             select(Controller.id)
             .where(Controller.id == check.model.controller_id)
-            .with_for_update(read=True, key_share=True)
+            .with_for_update(read=True)
         )
         with pytest.raises(OperationalError, match="lock timeout"), database.write() as session:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
