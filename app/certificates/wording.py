@@ -16,6 +16,7 @@ _APPROXIMATE = (
 _ONLY_THESE_TESTS = (
     "The figures come from the tests named here and nothing follows for tests that were not made."
 )
+_CHOSEN = "The request named the models that it concerns, and nothing follows for any other model."
 _REMAINS = (
     "Earlier weights, data rows and links still exist, except where destruction is stated here."
 )
@@ -44,7 +45,8 @@ def unlearned_claims(models: Sequence[ModelErasure], *, accepted: bool) -> tuple
     return tuple(claims)
 
 
-def unlearned_limits(models: Sequence[ModelErasure]) -> tuple[str, ...]:
+def unlearned_limits(models: Sequence[ModelErasure], *, chosen: bool = False) -> tuple[str, ...]:
+    """`chosen`: the request named the models that it concerned."""
     measured = []
     for model in models:
         page = model.attempts[-1].first_page
@@ -54,7 +56,8 @@ def unlearned_limits(models: Sequence[ModelErasure]) -> tuple[str, ...]:
                 f"data registered with version {model.published.number}; other data may show other "
                 "figures."
             )
-    return (_APPROXIMATE, *measured, _ONLY_THESE_TESTS, _REMAINS, _OUT_OF_SCOPE)
+    scope = (_CHOSEN,) if chosen else ()
+    return (_APPROXIMATE, *scope, *measured, _ONLY_THESE_TESTS, _REMAINS, _OUT_OF_SCOPE)
 
 
 def no_match_claims(

@@ -4,8 +4,9 @@ Lock order, so that no two of these transactions wait for each other: model, run
 each kind in the order of its ids.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -14,6 +15,9 @@ from sqlalchemy.orm import Session
 from app.erasure.states import LEASED_RUN
 from app.erasure.tables import ErasureItem, ErasureRequest, Run, RunItem
 from app.registry.tables import Model
+
+AT_ONCE = 1_000
+Row = TypeVar("Row", ErasureItem, ErasureRequest)
 
 
 class LeaseLost(Exception):
@@ -68,21 +72,26 @@ def lock_model(session: Session, model: UUID, *, skip_locked: bool = False) -> M
     )
 
 
-def lock_items(session: Session, ids: Iterable[UUID]) -> Sequence[ErasureItem]:
-    return session.scalars(
-        select(ErasureItem)
-        .where(ErasureItem.id.in_(list(ids)))
-        .order_by(ErasureItem.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
+def lock_items(session: Session, ids: Iterable[UUID]) -> list[ErasureItem]:
+    return [row for part in _parts(ids) for row in _lock(session, ErasureItem, part)]
 
 
-def lock_requests(session: Session, ids: Iterable[UUID]) -> Sequence[ErasureRequest]:
+def lock_requests(session: Session, ids: Iterable[UUID]) -> list[ErasureRequest]:
+    return [row for part in _parts(ids) for row in _lock(session, ErasureRequest, part)]
+
+
+def _parts(ids: Iterable[UUID]) -> Iterator[list[UUID]]:
+    """In order, and few enough for one statement: a database takes only so many parameters."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), AT_ONCE):
+        yield ordered[start : start + AT_ONCE]
+
+
+def _lock(session: Session, table: type[Row], ids: list[UUID]) -> Sequence[Row]:
     return session.scalars(
-        select(ErasureRequest)
-        .where(ErasureRequest.id.in_(list(ids)))
-        .order_by(ErasureRequest.id)
+        select(table)
+        .where(table.id.in_(ids))
+        .order_by(table.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()

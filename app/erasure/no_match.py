@@ -1,5 +1,6 @@
 """What the certificate of a search that found nothing states."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -18,14 +19,24 @@ def _scope(request: ErasureRequest) -> list[UUID] | None:
     return [UUID(hex=name[-32:]) for name in request.model_scope] if request.model_scope else None
 
 
-def times_of(request: ErasureRequest) -> Times:
+def case_facts(request: ErasureRequest) -> dict[str, Any]:
+    """What every certificate says of its request, whatever was found."""
     assert request.completed_at is not None
-    return Times(
-        submitted=request.submitted_at,
-        received=request.received_at,
-        due=request.extended_due_at or request.due_at,
-        completed=request.completed_at,
-    )
+    return {
+        "controller": request.controller_id,
+        "request": request.id,
+        "times": Times(
+            submitted=request.submitted_at,
+            received=request.received_at,
+            due=request.extended_due_at or request.due_at,
+            completed=request.completed_at,
+        ),
+        "regulation": request.regulation,
+        "legal_ground": request.legal_ground,
+        "reason_code": request.reason_code,
+        "earlier_request": request.earlier_request_id,
+        "destruction": (),
+    }
 
 
 def no_match_case(session: Session, request: ErasureRequest) -> NoMatchCase:
@@ -64,14 +75,7 @@ def no_match_case(session: Session, request: ErasureRequest) -> NoMatchCase:
         identity_count=identity_count,
         held_out_count=held_out,
         searched_at=request.received_at,
-        controller=request.controller_id,
-        request=request.id,
-        times=times_of(request),
-        regulation=request.regulation,
-        legal_ground=request.legal_ground,
-        reason_code=request.reason_code,
-        earlier_request=request.earlier_request_id,
-        destruction=(),
+        **case_facts(request),
         claims=wording.no_match_claims(
             searched,
             identity_count=identity_count,

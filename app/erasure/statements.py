@@ -20,7 +20,7 @@ from app.certificates.statement import (
     VersionDigest,
 )
 from app.erasure.first_page import first_page
-from app.erasure.no_match import no_match_case, times_of
+from app.erasure.no_match import case_facts, no_match_case
 from app.erasure.states import ItemState, Outcome
 from app.erasure.tables import (
     ErasureItem,
@@ -97,18 +97,11 @@ def _unlearned(
     return UnlearnedCase(
         outcome=request.outcome.value,
         models=models,
-        controller=request.controller_id,
-        request=request.id,
-        times=times_of(request),
-        regulation=request.regulation,
-        legal_ground=request.legal_ground,
-        reason_code=request.reason_code,
-        earlier_request=request.earlier_request_id,
-        destruction=(),
+        **case_facts(request),
         claims=wording.unlearned_claims(
             models, accepted=request.outcome is Outcome.UNLEARNED_ACCEPTED
         ),
-        limits=wording.unlearned_limits(models),
+        limits=wording.unlearned_limits(models, chosen=request.model_scope is not None),
     )
 
 

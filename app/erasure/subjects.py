@@ -117,15 +117,6 @@ def reference(
     return references
 
 
-def stored_references(session: Session, request_id: UUID) -> list[bytes]:
-    """The references under which the person of a request is known, for every key and identity."""
-    return list(
-        session.scalars(
-            select(RequestSubject.subject_ref).where(RequestSubject.request_id == request_id)
-        )
-    )
-
-
 def count_samples(session: Session, refs: Sequence[bytes]) -> dict[UUID, Found]:
     """The person's samples in every dataset that has any: one look-up in the index of references,
     then the rows that it names."""

@@ -1,14 +1,16 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import func, select
 
 from app.audit.tables import PendingEntry
 from app.certificates.tables import Certificate
-from app.erasure import arrivals, subjects
+from app.erasure import arrivals, locks, subjects
 from app.erasure.states import RunState
 from app.erasure.tables import ErasureRequest, UnlearnedSample
 from app.identities import DEFAULT_TYPE, IdentityFormat, value_sha256
+from app.ids import model_id
 from app.keys.tables import Controller
 from app.registry.tables import Dataset, Model, ModelVersion, SampleSubject, VersionState
 from app.runtime import Runtime
@@ -343,3 +345,26 @@ def test_a_person_whose_samples_went_with_another_persons_gets_a_certificate_of_
     body = cases.get(dora)
     assert (body["state"], body["outcome"]) == ("completed", "unlearned")
     assert payloads(runtime)[-1]["predicate"]["models"][0]["own"]["commitment"]["count"] == 4
+
+
+def test_a_certificate_says_that_the_request_chose_its_models(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    cases.submit("ada", models=[model_id(only_model(runtime).id)])
+    cases.submit("ben")
+    hand.publish(hand.must_claim(soon()), soon())
+    chosen, every = (" ".join(one["predicate"]["limits"]) for one in payloads(runtime))
+    assert "named the models that it concerns" in chosen
+    assert "named the models that it concerns" not in every
+
+
+def test_many_requests_are_taken_in_few_at_a_time(
+    cases: Cases, hand: Hand, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "AT_ONCE", 2)
+    requests = [cases.submit(name) for name in ("ada", "ben", "cleo")]
+    hand.publish(hand.must_claim(soon()), soon())
+    with runtime.database.write() as session:
+        version = add_version(session, only_model(runtime), "retrained")
+        assert arrivals.version_ready(session, runtime.keyring, version, now=soon()) == 3
+    assert {cases.state(request) for request in requests} == {"scheduled"}
