@@ -7,19 +7,36 @@ names a subclass of `ArchitectureConfig`.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from itertools import pairwise
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor, nn
+from pydantic import ValidationError
+from torch import nn
 
-from workers.unlearning.planning import Kind
+from workers import architecture_configs as configs
+from workers.architecture_configs import ArchitectureConfig
+
+__all__ = [
+    "BUILT_IN",
+    "ENTRY_POINT_GROUP",
+    "ArchitectureConfig",
+    "ArchitectureError",
+    "InvalidArchitectureConfig",
+    "TensorInfo",
+    "UnknownArchitecture",
+    "WeightsMismatch",
+    "build",
+    "check_weights",
+    "config_type",
+    "expected_tensors",
+    "input_shape",
+    "names",
+    "num_classes",
+    "parse_config",
+]
 
 ENTRY_POINT_GROUP = "lotus.architectures"
 
@@ -58,101 +75,16 @@ class TensorInfo:
     dtype: str
 
 
-class ArchitectureConfig(BaseModel, ABC):
-    """Config of one architecture; sizes are bounded so that a config cannot exhaust memory."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    kind: ClassVar[Kind]  # decides which settings suit it
-
-    num_classes: Annotated[int, Field(ge=2, le=100_000)]
-
-    @property
-    @abstractmethod
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample, without the batch dimension."""
-
-    @abstractmethod
-    def module(self) -> nn.Module:
-        """A freshly initialised network, input (N, *input_shape) to logits (N, num_classes)."""
-
-
-class _ResidualBlock(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels_out)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or channels_in != channels_out:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
-                nn.BatchNorm2d(channels_out),
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return F.relu(y + self.shortcut(x))
-
-
-class _SmallResNet(nn.Module):
-    def __init__(self, in_channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(16)
-        self.blocks = nn.Sequential(
-            _ResidualBlock(16, 16, 1), _ResidualBlock(16, 32, 2), _ResidualBlock(32, 64, 2)
-        )
-        self.head = nn.Linear(64, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.blocks(F.relu(self.bn(self.stem(x))))
-        logits: Tensor = self.head(features.mean(dim=(2, 3)))
-        return logits
-
-
-class SmallResNetConfig(ArchitectureConfig):
-    """`resnet-small`: 3x3 stem, three residual blocks of 16, 32 and 64 channels, BatchNorm."""
-
-    kind: ClassVar[Kind] = "convolutional"
-
-    in_channels: Annotated[int, Field(ge=1, le=16)] = 3
-    image_size: Annotated[int, Field(ge=4, le=512)]
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return (self.in_channels, self.image_size, self.image_size)
-
-    def module(self) -> nn.Module:
-        return _SmallResNet(self.in_channels, self.num_classes)
-
-
-class MlpConfig(ArchitectureConfig):
-    """`mlp`: fully connected layers with ReLU, for tabular features."""
-
-    kind: ClassVar[Kind] = "dense"
-
-    in_features: Annotated[int, Field(ge=1, le=65_536)]
-    hidden: Annotated[
-        list[Annotated[int, Field(ge=1, le=4_096)]], Field(min_length=1, max_length=8)
-    ]
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return (self.in_features,)
-
-    def module(self) -> nn.Module:
-        widths = [self.in_features, *self.hidden]
-        layers: list[nn.Module] = []
-        for width_in, width_out in pairwise(widths):
-            layers += [nn.Linear(width_in, width_out), nn.ReLU()]
-        return nn.Sequential(*layers, nn.Linear(widths[-1], self.num_classes))
-
-
 BUILT_IN: dict[str, type[ArchitectureConfig]] = {
-    "resnet-small": SmallResNetConfig,
-    "mlp": MlpConfig,
+    "mlp": configs.MlpConfig,
+    "cnn-small": configs.SmallCnnConfig,
+    "resnet-small": configs.SmallResNetConfig,
+    "resnet18-lotus": configs.PaperResNet18Config,
+    "resnet18": configs.ResNet18Config,
+    "resnet50": configs.ResNet50Config,
+    "vit": configs.VitConfig,
+    "vit-tiny": configs.VitTinyConfig,
+    "vit-b-16": configs.VitB16Config,
 }
 
 

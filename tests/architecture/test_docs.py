@@ -12,6 +12,7 @@ from app.config import Settings
 from app.erasure import states
 from app.keys.scopes import Scope
 from app.registry.verification_policy import VerificationPolicy
+from workers.architectures import BUILT_IN
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -84,3 +85,18 @@ def test_the_margins_of_a_verdict_are_listed_with_their_defaults() -> None:
     section = (DOCS / "reading-a-report.md").read_text().split("## Margins and levels\n")[1]
     listed = {row[0]: float(row[1]) for row in table_rows(section)[1:]}
     assert listed == VerificationPolicy().model_dump()
+
+
+def test_every_architecture_is_listed_with_the_fields_of_its_config_and_their_defaults() -> None:
+    section = (DOCS / "registering.md").read_text().split("## The model\n")[1]
+    table = section.split("| architecture |")[1].split("\n\n")[0]
+    listed = {row[0]: row[1] for row in table_rows(table)}
+    assert list(listed) == list(BUILT_IN)
+    for name, config in BUILT_IN.items():
+        assert re.sub(r" \([^)]*\)", "", listed[name]).split(", ") == list(config.model_fields)
+        defaults = {
+            field: str(info.default)
+            for field, info in config.model_fields.items()
+            if not info.is_required()
+        }
+        assert dict(re.findall(r"(\w+) \((\d+)\)", listed[name])) == defaults

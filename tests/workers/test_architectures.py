@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from workers import architectures
+from workers import architecture_configs, architectures
 from workers.architectures import (
     ArchitectureConfig,
     InvalidArchitectureConfig,
@@ -19,31 +19,81 @@ from workers.unlearning.planning import Kind
 
 RESNET = {"in_channels": 1, "image_size": 8, "num_classes": 10}
 MLP = {"in_features": 4, "hidden": [8, 6], "num_classes": 3}
+VIT = {
+    "in_channels": 1,
+    "image_size": 8,
+    "patch_size": 4,
+    "width": 12,
+    "heads": 3,
+    "mlp": 20,
+    "depth": 2,
+    "num_classes": 10,
+}
+# Networks that are too large for a quick test are run at their smallest image.
+SMALLEST: dict[str, dict[str, Any]] = {
+    "mlp": MLP,
+    "cnn-small": {"in_channels": 1, "image_size": 4, "num_classes": 10},
+    "resnet-small": RESNET,
+    "resnet18-lotus": {"image_size": 8, "num_classes": 10},
+    "resnet18": {"image_size": 32, "num_classes": 7},
+    "resnet50": {"in_channels": 1, "image_size": 32, "num_classes": 7},
+    "vit": VIT,
+    "vit-tiny": {"image_size": 8, "patch_size": 4, "num_classes": 5},
+    "vit-b-16": {"image_size": 16, "num_classes": 5},
+}
 
 
-def test_the_small_resnet_has_the_parameters_that_its_layers_add_up_to() -> None:
-    model = architectures.build("resnet-small", RESNET)
-    stem = 9 * 16 + 32
-    first = 2 * (9 * 16 * 16 + 32)
-    second = 9 * 16 * 32 + 9 * 32 * 32 + 16 * 32 + 3 * 64
-    third = 9 * 32 * 64 + 9 * 64 * 64 + 32 * 64 + 3 * 128
-    head = 64 * 10 + 10
-    count = sum(parameter.numel() for parameter in model.parameters())
-    assert count == stem + first + second + third + head == 77_754
+def test_every_architecture_is_tried_here() -> None:
+    assert list(SMALLEST) == list(architectures.BUILT_IN)
 
 
-@pytest.mark.parametrize(("name", "config"), [("resnet-small", RESNET), ("mlp", MLP)])
+@pytest.mark.parametrize(("name", "config"), SMALLEST.items(), ids=list(SMALLEST))
 def test_every_architecture_maps_its_input_shape_to_logits(
     name: str, config: dict[str, Any]
 ) -> None:
+    torch.manual_seed(0)
     model = architectures.build(name, config).eval()
-    logits = model(torch.zeros(5, *architectures.input_shape(name, config)))
+    inputs = torch.randn(5, *architectures.input_shape(name, config))
+    with torch.inference_mode():
+        logits, again = model(inputs), model(inputs)
     assert logits.shape == (5, architectures.num_classes(name, config))
+    assert torch.equal(logits, again)
+    # Random weights tell samples apart, so equality above means something.
+    assert len(logits.unique(dim=0)) == 5
+
+
+@pytest.mark.parametrize(("name", "config"), SMALLEST.items(), ids=list(SMALLEST))
+def test_weights_fit_by_the_names_shapes_and_types_that_the_network_itself_has(
+    name: str, config: dict[str, Any]
+) -> None:
+    architectures.check_weights(name, config, architectures.expected_tensors(name, config))
+    expected = architectures.expected_tensors(name, config)
+    counters = {key for key in expected if key.endswith("num_batches_tracked")}
+    for key, info in expected.items():
+        assert info == TensorInfo((), "I64") if key in counters else info.dtype == "F32"
+    # One counter a BatchNorm: stem, two a block, and one a projected shortcut with a norm.
+    norms = {"resnet-small": 9, "resnet18-lotus": 17, "resnet18": 20, "resnet50": 53}
+    assert len(counters) == norms.get(name, 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["mlp"], "dense"),
+        (["cnn-small", "resnet-small", "resnet18-lotus", "resnet18", "resnet50"], "convolutional"),
+        (["vit", "vit-tiny", "vit-b-16"], "transformer"),
+    ],
+)
+def test_the_kind_of_an_architecture_decides_which_settings_suit_it(
+    names: list[str], kind: Kind
+) -> None:
+    assert {architectures.config_type(name).kind for name in names} == {kind}
 
 
 def test_input_shapes_follow_the_config() -> None:
     assert architectures.input_shape("resnet-small", RESNET) == (1, 8, 8)
     assert architectures.input_shape("mlp", MLP) == (4,)
+    assert architectures.input_shape("vit-b-16", {"num_classes": 2}) == (3, 224, 224)
 
 
 def test_a_network_on_the_meta_device_takes_no_memory() -> None:
@@ -53,7 +103,7 @@ def test_a_network_on_the_meta_device_takes_no_memory() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownArchitecture, match="mlp, resnet-small"):
+    with pytest.raises(UnknownArchitecture, match="mlp, resnet-small, resnet18, "):
         architectures.build("os.system", {})
 
 
@@ -69,11 +119,51 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
         ("mlp", {**MLP, "hidden": [8] * 9}, "hidden"),
         ("mlp", {**MLP, "hidden": [8, 4_097]}, r"hidden\.1"),
         ("mlp", {**MLP, "in_features": 0}, "in_features"),
+        ("cnn-small", {"num_classes": 10, "image_size": 3}, "image_size"),
+        ("resnet18-lotus", {"num_classes": 10, "image_size": 7}, "image_size"),
+        ("resnet18", {"num_classes": 10, "image_size": 31}, "image_size"),
+        ("resnet50", {"num_classes": 100_001, "image_size": 224}, "num_classes"),
+        ("resnet50", {"num_classes": 10, "image_size": 100_000}, "image_size"),
+        ("vit", {**VIT, "heads": 5}, "heads"),
+        ("vit", {**VIT, "heads": 0}, "heads"),
+        ("vit", {**VIT, "patch_size": 3}, "patch_size"),
+        ("vit", {**VIT, "patch_size": 16}, "patch_size"),
+        ("vit", {**VIT, "image_size": 512, "patch_size": 8}, "patch_size"),
+        ("vit", {**VIT, "width": 1_000_000}, "width"),
+        ("vit", {**VIT, "mlp": 1_000_000}, "mlp"),
+        ("vit", {**VIT, "depth": 1_000}, "depth"),
+        ("vit", {**VIT, "depth": 2.0}, "depth"),
+        ("vit-tiny", {"num_classes": 10, "image_size": 32, "patch_size": 5}, "patch_size"),
+        ("vit-b-16", {"num_classes": 10, "image_size": 100}, "image_size"),
+        ("vit-b-16", {"num_classes": 10, "width": 8}, "width"),
     ],
 )
 def test_a_faulty_config_is_refused_by_field(name: str, config: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidArchitectureConfig, match=rf"config\.{field}: "):
         architectures.parse_config(name, config)
+
+
+def test_a_config_whose_every_size_is_allowed_is_refused_if_together_they_are_too_many() -> None:
+    huge = {"in_channels": 3, "image_size": 224, "patch_size": 14, "num_classes": 1_000}
+    vit_h_14 = huge | {"width": 1_280, "heads": 16, "mlp": 5_120, "depth": 32}
+    with torch.device("meta"):
+        model = architectures.build("vit", vit_h_14)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 632_045_800
+    with pytest.raises(InvalidArchitectureConfig, match=r"config\.depth: .* 700,000,000 param"):
+        architectures.parse_config("vit", vit_h_14 | {"depth": 36})
+    # 14 pixels are 256 patches; 100,000 classes alone are 128 million parameters.
+    with pytest.raises(InvalidArchitectureConfig, match=r"config\.depth: .* 700,000,000 param"):
+        architectures.parse_config("vit", vit_h_14 | {"num_classes": 100_000})
+
+
+def test_every_faulty_field_of_a_config_is_named_and_no_other() -> None:
+    faulty = VIT | {"patch_size": 3, "heads": 5, "depth": 0}
+    with pytest.raises(InvalidArchitectureConfig) as caught:
+        architectures.parse_config("vit", faulty)
+    assert set(caught.value.problems) == {"patch_size", "heads", "depth"}
+    with pytest.raises(InvalidArchitectureConfig) as caught:
+        architectures.parse_config("vit", VIT | {"image_size": "8", "width": 0})
+    assert set(caught.value.problems) == {"image_size", "width"}
 
 
 def test_a_refused_config_value_is_not_repeated() -> None:
@@ -158,7 +248,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[FakeEntryPoint]:
 
 def test_an_installed_package_can_add_an_architecture(installed: list[FakeEntryPoint]) -> None:
     installed.append(FakeEntryPoint("linear", Linear))
-    assert architectures.names() == ["linear", "mlp", "resnet-small"]
+    assert architectures.names() == sorted([*architectures.BUILT_IN, "linear"])
     assert isinstance(architectures.build("linear", {"num_classes": 4}), nn.Linear)
 
 
@@ -166,7 +256,7 @@ def test_an_installed_package_cannot_replace_a_built_in_architecture(
     installed: list[FakeEntryPoint],
 ) -> None:
     installed.append(FakeEntryPoint("mlp", Linear))
-    assert architectures.config_type("mlp") is architectures.MlpConfig
+    assert architectures.config_type("mlp") is architecture_configs.MlpConfig
 
 
 def test_an_entry_point_that_is_no_architecture_is_refused(
