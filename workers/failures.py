@@ -16,8 +16,8 @@ from app.runtime import Runtime
 from app.storage import CorruptArtifact, MissingArtifact
 from workers.architectures import ArchitectureError
 from workers.inputs import MissingData
-from workers.unlearning.config import InvalidConfig
 from workers.unlearning.errors import UnlearningError
+from workers.unlearning.settings import InvalidConfig
 
 log = logging.getLogger("lotus.runner")
 

@@ -15,16 +15,15 @@ import torch
 from sqlalchemy import select
 from torch import Tensor, nn
 
-from app.registry.tables import Dataset, DatasetShard, Sample, SampleSplit
+from app.registry.tables import Dataset, DatasetShard, Sample, SampleSplit, Task
 from app.runtime import Runtime
 from app.storage import ArtifactStore
 from workers import architectures
 from workers.shards import Inputs, read_shard
 from workers.unlearning.data import LabelledSet
+from workers.unlearning.views import View
 
 Ids = npt.NDArray[np.int64]
-BRIGHTEST = 255.0
-
 _SPLITS = tuple(SampleSplit)
 
 
@@ -42,10 +41,7 @@ class Loaded:
 
 def joined(first: Loaded, second: Loaded) -> Loaded:
     """The rows of both, those of `first` before those of `second`."""
-    labelled = LabelledSet(
-        torch.cat([first.labelled.inputs, second.labelled.inputs]),
-        torch.cat([first.labelled.labels, second.labelled.labels]),
-    )
+    labelled = first.labelled.followed_by(second.labelled)
     return Loaded(labelled, np.concatenate([first.sample_ids, second.sample_ids]))
 
 
@@ -70,24 +66,21 @@ class _Shard:
 
 
 class Source:
-    """The samples of one dataset as a network takes them: (N, *input_shape) float32.
+    """The samples of one dataset as they are stored: (N, *input_shape), uint8 pixels or float32
+    features. What a network makes of them is its `view`.
 
-    Pixels are scaled to [0, 1]; then (x - mean) / std per channel or feature, if the model has a
-    normalization. Sets come in the order of the dataset's rows. Each shard is read and checked
-    once, and kept as stored for as long as the source lives.
+    Sets come in the order of the dataset's rows. Each shard is read and checked once, and kept for
+    as long as the source lives.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        dataset_id: UUID,
-        normalization: Mapping[str, Sequence[float]] | None,
-    ) -> None:
+    def __init__(self, runtime: Runtime, dataset_id: UUID) -> None:
         self._store = runtime.artifacts
-        self._normalization = normalization
         self._contents: dict[str, Inputs] = {}
         with runtime.database.read() as session:
-            self._input_shape = tuple(session.get_one(Dataset, dataset_id).input_shape or ())
+            dataset = session.get_one(Dataset, dataset_id)
+            self._input_shape = tuple(dataset.input_shape or ())
+            images = dataset.task is Task.IMAGE_CLASSIFICATION
+            self._dtype = torch.uint8 if images else torch.float32
             self._shards = [
                 _Shard(shard.artifact_sha256, shard.first_row, shard.row_count)
                 for shard in session.scalars(
@@ -117,13 +110,13 @@ class Source:
 
     def _load(self, wanted: npt.NDArray[np.bool_]) -> Loaded:
         rows = self._rows[wanted]
-        inputs = torch.empty((len(rows), *self._input_shape), dtype=torch.float32)
+        inputs = torch.empty((len(rows), *self._input_shape), dtype=self._dtype)
         for shard in self._shards:
             ends = (shard.first_row, shard.first_row + shard.row_count)
             start, stop = np.searchsorted(rows, ends).tolist()
             if start < stop:
                 offsets = rows[start:stop] - shard.first_row
-                inputs[start:stop] = self._prepared(self._content(shard)[offsets])
+                inputs[start:stop] = torch.from_numpy(self._content(shard)[offsets])
         labels = torch.from_numpy(self._labels[wanted])
         return Loaded(LabelledSet(inputs, labels), self._ids[wanted])
 
@@ -132,18 +125,13 @@ class Source:
             self._contents[shard.sha256] = read_shard(self._store, shard.sha256)
         return self._contents[shard.sha256]
 
-    def _prepared(self, content: Inputs) -> Tensor:
-        inputs = torch.from_numpy(content)
-        if inputs.dtype == torch.uint8:
-            inputs = inputs.to(torch.float32) / BRIGHTEST
-        if self._normalization:
-            shape = (-1, *(1,) * (inputs.ndim - 2))
-            mean, std = (
-                torch.tensor(self._normalization[name], dtype=torch.float32).reshape(shape)
-                for name in ("mean", "std")
-            )
-            inputs = (inputs - mean) / std
-        return inputs
+
+def view(normalization: Mapping[str, Sequence[float]] | None) -> View:
+    """Pixels scaled to [0, 1]; then (x - mean) / std per channel or feature, if the model has a
+    normalization."""
+    if not normalization:
+        return View()
+    return View(mean=tuple(normalization["mean"]), std=tuple(normalization["std"]))
 
 
 def _ids(values: Collection[int]) -> Ids:

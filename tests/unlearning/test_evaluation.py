@@ -124,7 +124,7 @@ def test_images_are_shifted_by_one_pixel_in_four_directions_with_repeated_edges(
 def test_features_get_the_same_small_noise_for_every_model() -> None:
     inputs = torch.randn(4_000, 2, generator=torch.Generator().manual_seed(1))
     reference = torch.tensor([[0.0, 0.0], [2.0, 20.0]])  # deviations 1 and 10
-    views = perturbations(inputs, reference, salt=3)
+    views = list(perturbations(inputs, reference, salt=3))
     assert all(map(torch.equal, views, perturbations(inputs, reference, salt=3)))
     noise = (torch.stack(views) - inputs).flatten(0, 1).std(dim=0)
     torch.testing.assert_close(noise, torch.tensor([0.1, 1.0]), rtol=0.03, atol=0)

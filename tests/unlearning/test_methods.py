@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workers.unlearning.config import InvalidConfig, LotusConfig
+from workers.unlearning.config import LotusConfig
 from workers.unlearning.data import LabelledSet, UnlearningData
 from workers.unlearning.errors import NonFiniteLoss, ShapeMismatch
 from workers.unlearning.evaluation import predict
-from workers.unlearning.methods import REGISTRY, Epoch
+from workers.unlearning.methods import REGISTRY, Epoch, lotus
 from workers.unlearning.methods.noop import NoopConfig
-from workers.unlearning.steering import validation_signal
+from workers.unlearning.settings import InvalidConfig
+from workers.unlearning.steering import members, validation_signal
 from workers.unlearning.weights import recalibrate_batch_norm
 
 CLASSES = 3
@@ -90,65 +91,6 @@ def largest_difference(left: nn.Module, right: nn.Module) -> float:
     return max(float((a.double() - b.double()).abs().max()) for a, b in pairs)
 
 
-def published_loop(
-    model: nn.Module, data: UnlearningData, config: LotusConfig, seed: int
-) -> list[float]:
-    """The paper's algorithm word for word: teacher run on every batch, one sample at a time where
-    accuracies are taken. Draws in the documented order: R, then per epoch the order of the rows,
-    then per batch the noise. Returns the temperatures; `model` is changed."""
-    generator = torch.Generator().manual_seed(seed)
-    teacher = copy.deepcopy(model).eval()
-
-    def accuracy(network: nn.Module, samples: LabelledSet) -> float:
-        network.eval()
-        hits = [
-            network(x[None]).argmax().item() == y.item()
-            for x, y in zip(samples.inputs, samples.labels, strict=True)
-        ]
-        return sum(hits) / len(hits)
-
-    subset = torch.randperm(len(data.retain), generator=generator)[: round(0.3 * len(data.retain))]
-    inputs = torch.cat([data.forget.inputs, data.retain.inputs[subset]])
-    is_forget = [True] * len(data.forget) + [False] * len(subset)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), weight_decay=5e-4
-    )
-    unseen = accuracy(teacher, data.validation)
-    temperatures = []
-    for _ in range(config.epochs):
-        temperatures.append(math.exp(config.alpha * (accuracy(model, data.forget) - unseen)))
-        model.train()
-        order = torch.randperm(len(inputs), generator=generator)
-        for start in range(0, len(order), config.batch_size):
-            rows = order[start : start + config.batch_size]
-            with torch.no_grad():
-                z = teacher(inputs[rows])
-            g = -torch.empty_like(z).exponential_(generator=generator).log()
-            target = torch.zeros_like(z)
-            for i, row in enumerate(rows.tolist()):
-                if is_forget[row]:
-                    target[i] = torch.softmax((z[i] + g[i]) / temperatures[-1], dim=0)
-                else:
-                    target[i, (z[i] + g[i]).argmax()] = 1.0
-            loss = -(target * torch.log_softmax(model(inputs[rows]), dim=1)).sum() / len(rows)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return temperatures
-
-
-def test_paper_mode_equals_a_literal_implementation_of_the_published_loop(
-    trained: nn.Module, data: UnlearningData
-) -> None:
-    literal = copy.deepcopy(trained)
-    temperatures = published_loop(literal, data, PAPER, seed=7)
-    student, epochs = run(trained, data, PAPER)
-    assert [epoch.temperature for epoch in epochs] == pytest.approx(temperatures, rel=1e-12)
-    assert len({round(value, 6) for value in temperatures}) > 1  # the controller did move
-    assert largest_difference(student, literal) <= 1e-6
-    assert largest_difference(student, trained) > 1e-2
-
-
 def test_paper_mode_runs_every_epoch_and_keeps_the_last(
     trained: nn.Module, data: UnlearningData
 ) -> None:
@@ -183,24 +125,45 @@ def test_dropout_follows_the_seed_and_leaves_the_global_random_state_alone(
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_guided_mode_keeps_the_weights_of_its_best_epoch(
-    trained: nn.Module, data: UnlearningData
+class SecondOfFour:
+    """A selection that keeps the second epoch and ends after the fourth."""
+
+    steers = True
+    seen = 0
+
+    @property
+    def finished(self) -> bool:
+        return self.seen == 4
+
+    def observe(self, accuracy_gap: float, signal: object) -> bool:
+        assert signal is not None
+        self.seen += 1
+        return self.seen == 2
+
+
+def test_guided_mode_keeps_the_weights_of_the_epoch_that_was_selected(
+    trained: nn.Module, data: UnlearningData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lotus, "selection_for", lambda config, sets: SecondOfFour())
     student = copy.deepcopy(trained)
-    best, last = copy.deepcopy(trained), 0
-    epochs = REGISTRY["lotus"].unlearn(student, data, GUIDED, torch.Generator().manual_seed(7))
-    for epoch in epochs:
-        last = epoch.number
-        if epoch.best:
-            best, chosen = copy.deepcopy(student), epoch
-    assert chosen.number < last < GUIDED.epochs
-    assert largest_difference(student, best) == 0.0
+    states = []
+    for epoch in lotus.unlearn(student, data, GUIDED, torch.Generator().manual_seed(7)):
+        assert epoch.best == (epoch.number == 2)
+        states.append(copy.deepcopy(student))
+    assert len(states) == 4
+    assert largest_difference(student, states[1]) == 0.0
+    assert largest_difference(student, states[3]) > 0.0
     assert not student.training
 
 
 def band(model: nn.Module, data: UnlearningData, unseen: LabelledSet) -> float:
-    forget_logits = predict(model, data.forget.inputs)
-    return validation_signal(model, forget_logits, replace(data, validation=unseen)).band
+    sets = replace(data, validation=unseen)
+    forget, others, trained = (
+        predict(model, samples.inputs) for samples in (data.forget, unseen, members(sets))
+    )
+    found = validation_signal(forget, others, trained, sets).band
+    assert found is not None
+    return found
 
 
 def test_guided_mode_halves_the_band_advantage_on_samples_that_it_never_read(

@@ -11,7 +11,7 @@ from tests.registry import content
 from tests.registry.content import digest, feature_columns, image_columns, parquet, state, weights
 from tests.registry.front import Front
 from workers import shards
-from workers.loading import Source, joined, load_model
+from workers.loading import Source, joined, load_model, view
 
 
 @pytest.fixture
@@ -22,11 +22,11 @@ def ids(front: Front) -> list[int]:
         return list(session.scalars(select(Sample.id).order_by(Sample.row)))
 
 
-def source(front: Front, normalization: dict[str, list[float]] | None = None) -> Source:
+def source(front: Front) -> Source:
     with front.runtime.database.read() as session:
         dataset = session.scalars(select(Sample.dataset_id)).first()
     assert dataset is not None
-    return Source(front.runtime, dataset, normalization)
+    return Source(front.runtime, dataset)
 
 
 def test_a_split_comes_without_the_excluded_samples(front: Front, ids: list[int]) -> None:
@@ -54,24 +54,28 @@ def test_an_empty_set_has_the_shape_of_a_sample(front: Front, ids: list[int]) ->
 
 
 def test_features_are_normalised_one_by_one(front: Front, ids: list[int]) -> None:
-    loaded = source(front, {"mean": [1.0, 0.0, 0.0], "std": [2.0, 1.0, 0.5]}).rows([ids[5]])
+    loaded = source(front).rows([ids[5]])
+    seen = view({"mean": [1.0, 0.0, 0.0], "std": [2.0, 1.0, 0.5]}).plain(loaded.labelled.inputs)
 
-    assert loaded.labelled.inputs[0].tolist() == pytest.approx([2.0, 5.1, 10.4])
+    assert seen[0].tolist() == pytest.approx([2.0, 5.1, 10.4])
 
 
-def test_pixels_are_scaled_to_one_and_normalised_by_channel(front: Front) -> None:
+def test_pixels_stay_bytes_and_are_scaled_to_one_and_normalised_by_channel(front: Front) -> None:
     columns = image_columns(5)
     pixels = np.zeros((4, 4, 3), np.uint8)
     pixels[..., 0], pixels[..., 1], pixels[..., 2] = 255, 51, 0
     columns["image"] = [content.png(pixels)] * 5
     front.dataset(parquet(columns), task="image_classification")
     normalization = {"mean": [0.5, 0.0, 0.25], "std": [0.5, 0.1, 0.5]}
-    loaded = source(front, normalization).split(SampleSplit.TRAIN, ())
+    loaded = source(front).split(SampleSplit.TRAIN, ())
+    seen = view(normalization).plain(loaded.labelled.inputs)
 
     assert loaded.labelled.inputs.shape == (3, 3, 4, 4)
-    assert loaded.labelled.inputs.dtype == torch.float32
+    assert loaded.labelled.inputs.dtype == torch.uint8
+    assert seen.dtype == torch.float32
     for channel, value in enumerate((1.0, 2.0, -0.5)):
-        assert loaded.labelled.inputs[:, channel].unique().tolist() == pytest.approx([value])
+        assert seen[:, channel].unique().tolist() == pytest.approx([value])
+    assert torch.equal(view(None).plain(loaded.labelled.inputs)[0, 0], torch.ones(4, 4))
 
 
 def test_rows_of_several_shards_keep_their_order_and_are_read_once(

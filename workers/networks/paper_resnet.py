@@ -38,17 +38,20 @@ class ProjectedBlock(nn.Module):
 
 
 class PaperResNet18(nn.Module):
-    """Images (N, in_channels, H, W) shrink 16-fold before their mean is taken."""
+    """Images (N, in_channels, H, W) shrink 16-fold before their mean is taken.
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    width: channels of the stem, 64 in the paper; each stage after the first doubles them.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, width: int = 64) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = _stage(64, 64, stride=1)
-        self.layer2 = _stage(64, 128, stride=2)
-        self.layer3 = _stage(128, 256, stride=2)
-        self.layer4 = _stage(256, 512, stride=2)
-        self.fc = nn.Linear(512, num_classes)
+        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = _stage(width, width, stride=1)
+        self.layer2 = _stage(width, 2 * width, stride=2)
+        self.layer3 = _stage(2 * width, 4 * width, stride=2)
+        self.layer4 = _stage(4 * width, 8 * width, stride=2)
+        self.fc = nn.Linear(8 * width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))

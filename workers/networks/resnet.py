@@ -89,6 +89,10 @@ class ResNet(nn.Module):
             for i in range(4)
         )
         self.fc = nn.Linear(outputs[-1], num_classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Convolutions as in torchvision; the other layers reset themselves."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -46,7 +46,11 @@ class SelfAttention(nn.Module):
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
         nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.in_proj_bias)
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,6 +77,9 @@ class EncoderBlock(nn.Module):
             nn.Identity(),  # torchvision's dropout: without it the next layer would not be mlp.3
             nn.Linear(size.mlp, size.width),
         )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
         for layer in self.mlp:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
@@ -89,11 +96,15 @@ class Encoder(nn.Module):
 
     def __init__(self, tokens: int, size: VitSize) -> None:
         super().__init__()
-        self.pos_embedding = nn.Parameter(torch.empty(1, tokens, size.width).normal_(std=0.02))
+        self.pos_embedding = nn.Parameter(torch.empty(1, tokens, size.width))
+        self.reset_parameters()
         self.layers = nn.Sequential(
             OrderedDict((f"encoder_layer_{i}", EncoderBlock(size)) for i in range(size.depth))
         )
         self.ln = nn.LayerNorm(size.width, eps=LAYER_NORM_EPS)
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.pos_embedding, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.ln(self.layers(x + self.pos_embedding))
@@ -115,14 +126,19 @@ class VisionTransformer(nn.Module):
         self.conv_proj = nn.Conv2d(in_channels, size.width, patch_size, stride=patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, size.width))
         self.encoder = Encoder((image_size // patch_size) ** 2 + 1, size)
-        head = nn.Linear(size.width, num_classes)
-        self.heads = nn.Sequential(OrderedDict(head=head))
-        nn.init.trunc_normal_(self.conv_proj.weight, std=1 / math.sqrt(in_channels * patch_size**2))
+        self.heads = nn.Sequential(OrderedDict(head=nn.Linear(size.width, num_classes)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.class_token)
+        patch_values = self.conv_proj.weight[0].numel()
+        nn.init.trunc_normal_(self.conv_proj.weight, std=1 / math.sqrt(patch_values))
         # Not zero as in torchvision: a fresh network would then give all samples the same logits.
+        head = self.heads.get_submodule("head")
+        assert isinstance(head, nn.Linear) and self.conv_proj.bias is not None
         nn.init.trunc_normal_(head.weight, std=0.02)
-        for layer in (self.conv_proj, head):
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        nn.init.zeros_(head.bias)
+        nn.init.zeros_(self.conv_proj.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         patches = self.conv_proj(x).flatten(2).transpose(1, 2)  # (N, S - 1, W)

@@ -5,7 +5,7 @@ The test set that verifies a result is not among them, so no method can be tuned
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,8 +15,10 @@ from workers.unlearning.errors import (
     EmptySet,
     LabelOutOfRange,
     ShapeMismatch,
+    TooFewClasses,
     UnlearningError,
 )
+from workers.unlearning.views import View
 
 
 class WrongDtype(UnlearningError):
@@ -36,13 +38,15 @@ class DeviceMismatch(UnlearningError):
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """inputs (N, *input_shape) float32, labels (N,) int64, both on one device."""
+    """inputs (N, *input_shape) float32, or uint8 for images (N, channels, H, W); labels (N,) int64;
+    both on one device. A `View` says what a network sees of them."""
 
     inputs: Tensor
     labels: Tensor
 
     def __post_init__(self) -> None:
-        if self.inputs.dtype != torch.float32:
+        stored_image = self.inputs.dtype == torch.uint8 and self.inputs.ndim == 4
+        if self.inputs.dtype != torch.float32 and not stored_image:
             raise WrongDtype("inputs", torch.float32, self.inputs.dtype)
         if self.labels.dtype != torch.int64:
             raise WrongDtype("labels", torch.int64, self.labels.dtype)
@@ -51,8 +55,9 @@ class LabelledSet:
             raise ShapeMismatch("inputs and labels", self.inputs.shape, self.labels.shape)
         if self.inputs.device != self.labels.device:
             raise DeviceMismatch("inputs and labels")
-        finite = torch.isfinite(self.inputs).flatten(1).all(dim=1)
-        if not bool(finite.all()):
+        # A NaN or an infinity anywhere makes the sum so too; rows are counted only to say how many.
+        if not stored_image and not bool(torch.isfinite(self.inputs.sum(dtype=torch.float64))):
+            finite = torch.isfinite(self.inputs).flatten(1).all(dim=1)
             raise NonFiniteInputs(int((~finite).sum()), len(finite))
 
     def __len__(self) -> int:
@@ -66,17 +71,27 @@ class LabelledSet:
         """The given rows (indices or a mask), in the given order."""
         return LabelledSet(self.inputs[rows], self.labels[rows])
 
+    def followed_by(self, other: LabelledSet) -> LabelledSet:
+        """The rows of both, in this order."""
+        return LabelledSet(
+            torch.cat([self.inputs, other.inputs]), torch.cat([self.labels, other.labels])
+        )
+
 
 @dataclass(frozen=True)
 class UnlearningData:
-    """D_f, D_r and the validation half of D_u: everything that unlearning may look at."""
+    """D_f, D_r and the validation half of D_u: everything that unlearning may look at, and how the
+    network sees it."""
 
     forget: LabelledSet
     retain: LabelledSet
     validation: LabelledSet
     num_classes: int
+    view: View = field(default_factory=View)
 
     def __post_init__(self) -> None:
+        if self.num_classes < 2:
+            raise TooFewClasses(self.num_classes)
         if len(self.forget) == 0:
             raise EmptyForgetSet()
         for name, samples in self.sets().items():

@@ -3,7 +3,8 @@
 N samples, C classes, K small perturbations of each input.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,12 +21,15 @@ from workers.unlearning.errors import (
     ShapeMismatch,
     TooFewClasses,
 )
+from workers.unlearning.execution import device_of
 from workers.unlearning.scores import evidence
+from workers.unlearning.views import View
 
 # Standard deviations of feature noise, in units of each feature's own deviation.
 FEATURE_NOISE = 0.1
 FEATURE_NOISE_DRAWS = 4
 NOISE_SEED = 20_250_318
+BATCH_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class EvaluationSets:
     retain: LabelledSet
     validation: LabelledSet
     test: LabelledSet
+    view: View = field(default_factory=View)
 
 
 @dataclass(frozen=True)
@@ -77,21 +82,26 @@ def predict(
     model: nn.Module,
     inputs: Tensor,
     *,
-    batch_size: int = 512,
+    view: View | None = None,
+    batch_size: int = BATCH_SIZE,
+    bfloat16: bool = False,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """(N, *input_shape) -> (N, C) float32 logits on the CPU.
+    """(N, *input_shape) -> (N, C) float32 logits on the CPU, batch by batch, never augmented.
 
+    `view` says what the network sees of stored inputs. `bfloat16`: forward under autocast.
     `device` is where the model lives; by default that of its first parameter.
     """
     require_eval_mode(model)
-    target = _device(model, device)
-    with torch.inference_mode():
+    target = device_of(model) if device is None else torch.device(device)
+    seen = (view or View()).plain
+    with torch.inference_mode(), torch.autocast(target.type, torch.bfloat16, enabled=bfloat16):
+        # Answers stay on the device until the last one: a copy after every batch would wait for it.
         parts = [
-            model(batch.to(target, non_blocking=True)).float().cpu()
+            model(seen(batch.to(target, non_blocking=True))).float()
             for batch in torch.split(inputs, batch_size)
         ]
-    logits = torch.cat(parts) if len(inputs) else torch.empty(0, 0)
+    logits = torch.cat(parts).cpu() if len(inputs) else torch.empty(0, 0)
     _check_logits(logits, len(inputs))
     return logits
 
@@ -100,7 +110,7 @@ def observe(
     model: nn.Module,
     sets: EvaluationSets,
     *,
-    batch_size: int = 512,
+    batch_size: int = BATCH_SIZE,
     device: torch.device | str | None = None,
 ) -> Observation:
     """Logits of every set, and for forget, validation and test those of perturbed inputs.
@@ -113,14 +123,22 @@ def observe(
         if not len(subset.labels):
             raise EmptySet(name)
 
-    target = _device(model, device)
+    def answers(inputs: Tensor) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = predict(
+            model, inputs, view=sets.view, batch_size=batch_size, device=device
+        ).numpy()
+        return found
 
     def look(subset: LabelledSet) -> SetObservation:
-        return _observe_set(model, subset, batch_size, target)
+        return _labelled(answers(subset.inputs), subset)
 
     def look_twice(subset: LabelledSet, salt: int) -> SetObservation:
-        views = perturbations(subset.inputs, sets.test.inputs, salt)
-        return _with_perturbed(look(subset), model, views, batch_size, target)
+        seen = look(subset)
+        shifted = [
+            evidence(answers(inputs).astype(np.float64), seen.labels)
+            for inputs in perturbations(subset.inputs, sets.test.inputs, salt)
+        ]
+        return replace(seen, shifted_evidence=np.mean(shifted, axis=0).astype(np.float32))
 
     forget = look_twice(sets.forget, 0)
     seen = bool(len(sets.validation.labels))
@@ -132,56 +150,39 @@ def observe(
     )
 
 
-def _observe_set(
-    model: nn.Module, subset: LabelledSet, batch_size: int, device: torch.device
-) -> SetObservation:
+def _labelled(logits: NDArray[np.float32], subset: LabelledSet) -> SetObservation:
     if subset.inputs.shape[0] != subset.labels.shape[0]:
         raise ShapeMismatch("inputs and labels", subset.inputs.shape, subset.labels.shape)
-    logits = predict(model, subset.inputs, batch_size=batch_size, device=device)
     labels = subset.labels.cpu().numpy().astype(np.int64)
     outside = int(((labels < 0) | (labels >= logits.shape[1])).sum())
     if outside:
         raise LabelOutOfRange(outside, len(labels), logits.shape[1])
-    return SetObservation(logits.numpy(), labels)
+    return SetObservation(logits, labels)
 
 
-def _with_perturbed(
-    seen: SetObservation,
-    model: nn.Module,
-    views: list[Tensor],
-    batch_size: int,
-    device: torch.device,
-) -> SetObservation:
-    total = np.zeros(len(seen))
-    for view in views:
-        logits = predict(model, view, batch_size=batch_size, device=device)
-        total += evidence(logits.numpy().astype(np.float64), seen.labels)
-    return replace(seen, shifted_evidence=(total / len(views)).astype(np.float32))
+def perturbations(inputs: Tensor, reference: Tensor, salt: int) -> Iterator[Tensor]:
+    """Four one-pixel shifts of images (N, channels, H, W); seeded small noise on other inputs.
 
-
-def perturbations(inputs: Tensor, reference: Tensor, salt: int) -> list[Tensor]:
-    """Four one-pixel shifts of images (N, channels, H, W); seeded small noise on other inputs."""
+    One after the other, so that a single copy of the set is held at a time.
+    """
     if inputs.ndim == 4:
-        framed = nn.functional.pad(inputs, (1, 1, 1, 1), mode="replicate")
-        height, width = inputs.shape[-2:]
-        return [
-            framed[..., top : top + height, left : left + width]
-            for top, left in ((0, 1), (2, 1), (1, 0), (1, 2))
-        ]
+        for down, right in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            yield _shifted(inputs, down, right)
+        return
     generator = torch.Generator().manual_seed(NOISE_SEED + salt)
     scale = FEATURE_NOISE * reference.std(dim=0, unbiased=False)
-    # Drawn on the CPU, so that the noise is the same on every device.
-    return [
-        inputs + scale * torch.randn(inputs.shape, generator=generator).to(inputs.device)
-        for _ in range(FEATURE_NOISE_DRAWS)
-    ]
+    for _ in range(FEATURE_NOISE_DRAWS):
+        # Drawn on the CPU, so that the noise is the same on every device.
+        noise = torch.randn(inputs.shape, generator=generator)
+        yield inputs + scale * noise.to(inputs.device)
 
 
-def _device(model: nn.Module, device: torch.device | str | None) -> torch.device:
-    if device is not None:
-        return torch.device(device)
-    first = next(model.parameters(), None)
-    return torch.device("cpu") if first is None else first.device
+def _shifted(images: Tensor, down: int, right: int) -> Tensor:
+    """Images moved by whole pixels; what comes in at an edge repeats it."""
+    height, width = images.shape[-2:]
+    rows = (torch.arange(height, device=images.device) - down).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) - right).clamp(0, width - 1)
+    return images[..., rows, :][..., columns]
 
 
 def _check_logits(logits: Tensor, rows: int) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from workers.unlearning.execution import device_of, lay_out
+from workers.unlearning.views import View
 
 State = dict[str, Tensor]
 
@@ -19,6 +24,34 @@ def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     model.load_state_dict(state)
 
 
+def frozen_copy(model: nn.Module) -> nn.Module:
+    """A teacher: the network as it is now, in eval mode, without gradients."""
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+@contextmanager
+def restored_on_error(model: nn.Module) -> Iterator[None]:
+    """Eval mode and plain layout at the end; the original weights if the block does not finish.
+
+    A cancelled run arrives here as the GeneratorExit of a closed iterator.
+    """
+    original = snapshot(model)
+    try:
+        yield
+    except BaseException:
+        restore(model, original)
+        raise
+    finally:
+        lay_out(model, torch.contiguous_format)
+        model.eval()
+
+
+def fewest_rows(model: nn.Module) -> int:
+    """Rows that a batch needs in train mode: BatchNorm has no variance of a single one."""
+    kinds = nn.modules.batchnorm._BatchNorm
+    return 2 if any(isinstance(module, kinds) for module in model.modules()) else 1
+
+
 def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """BatchNorm layers that keep running statistics."""
     return [
@@ -28,7 +61,25 @@ def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     ]
 
 
-def recalibrate_batch_norm(model: nn.Module, inputs: Tensor, batch_size: int) -> None:
+@contextmanager
+def batch_norm_frozen(model: nn.Module) -> Iterator[None]:
+    """Inside a training pass: normalise by the running statistics and leave them as they are.
+
+    Their scale and shift are parameters, and go on learning.
+    """
+    layers = [layer for layer in batch_norms(model) if layer.training]
+    for layer in layers:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()
+
+
+def recalibrate_batch_norm(
+    model: nn.Module, inputs: Tensor, batch_size: int, view: View | None = None
+) -> None:
     """Re-estimate the running statistics on `inputs` (N, *input_shape), leaving eval mode on.
 
     While the student trains they absorb forget samples: a fifth of every batch, where the forget
@@ -47,7 +98,7 @@ def recalibrate_batch_norm(model: nn.Module, inputs: Tensor, batch_size: int) ->
         for batch in torch.tensor_split(
             inputs, max(1, len(inputs) // batch_size)
         ):  # none of one row
-            model(batch)
+            model((view or View()).plain(batch.to(device_of(model))))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()

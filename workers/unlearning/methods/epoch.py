@@ -1,35 +1,124 @@
-"""What a method reports after every epoch."""
+"""What a method reports after every epoch, and how it is measured."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
+from torch import Tensor
 
-@dataclass(frozen=True)
+from workers.unlearning import calibration
+from workers.unlearning.data import LabelledSet, UnlearningData
+from workers.unlearning.errors import ShapeMismatch
+from workers.unlearning.evaluation import predict
+from workers.unlearning.reader import Served
+from workers.unlearning.steering import Signal, members, validation_signal
+from workers.unlearning.training import Training
+
+
+@dataclass(frozen=True, kw_only=True)
 class Epoch:
     """Accuracies and validation figures are measured after the epoch, in eval mode.
 
     number           1 for the first
     steps            optimizer steps of the run so far
     planned_epochs   at most this many; a guided run may end sooner
-    loss             mean over the samples of the epoch
-    temperature      used during the epoch, set before it
+    loss             mean over the samples of the epoch; None where nothing is minimised
+    temperature      LoTUS: used during the epoch, set before it
     forget_accuracy  plain accuracy on D_f; target_accuracy is its goal; accuracy_gap the difference
     validation_auc   class-conditional attack AUC, D_f against D_u,val; None where it is not read
     validation_band  cross-fitted band advantage on the same sets; None where it is not read
     best             best so far: the last epoch with this flag is the one whose weights are kept
     seconds          wall time, measurements included
+    served           exact retraining: which training rows were read so far
     """
 
     number: int
     steps: int
     planned_epochs: int
-    loss: float
-    temperature: float
+    loss: float | None
+    temperature: float | None = None
     forget_accuracy: float
     target_accuracy: float
     accuracy_gap: float
-    validation_auc: float | None
-    validation_band: float | None
-    best: bool
+    validation_auc: float | None = None
+    validation_band: float | None = None
+    best: bool = True
     seconds: float
+    served: Served | None = None
+
+
+class Meter:
+    """Measures the model of `training` on D_f after every epoch."""
+
+    def __init__(
+        self,
+        training: Training,
+        data: UnlearningData,
+        planned_epochs: int,
+        *,
+        class_matched: bool = True,
+    ) -> None:
+        """Made before the first step: the goal is the accuracy of the model as it is, on D_u,val.
+
+        Raises ShapeMismatch if the model's answers are not about the data's classes.
+        """
+        self.training, self.data, self.planned_epochs = training, data, planned_epochs
+        unseen = self.answers(data.validation)
+        if unseen.shape[1] != data.num_classes:
+            raise ShapeMismatch("logits and classes", unseen.shape[1:], (data.num_classes,))
+        self.target = calibration.target_accuracy(
+            unseen,
+            data.validation.labels.cpu(),
+            data.forget.labels.cpu(),
+            data.whole_classes().cpu(),
+            class_matched=class_matched,
+        )
+        self._started = time.perf_counter()
+
+    def answers(self, samples: LabelledSet) -> Tensor:
+        """(N, C) float32 logits of the model in eval mode."""
+        return predict(
+            self.training.model.eval(),
+            samples.inputs,
+            view=self.data.view,
+            bfloat16=self.training.execution.bfloat16,
+        )
+
+    def signal(self, forget_logits: Tensor) -> Signal:
+        """What an attacker who holds D_u,val sees; forget_logits (n_f, C) of the same weights."""
+        unseen, trained = (self.answers(s) for s in (self.data.validation, members(self.data)))
+        return validation_signal(forget_logits, unseen, trained, self.data)
+
+    def epoch(
+        self,
+        number: int,
+        *,
+        loss: float | None,
+        forget_logits: Tensor | None = None,
+        temperature: float | None = None,
+        signal: Signal | None = None,
+        best: bool = True,
+        served: Served | None = None,
+    ) -> Epoch:
+        """Its seconds run from the end of the epoch before."""
+        if forget_logits is None:
+            forget_logits = self.answers(self.data.forget)
+        accuracy = calibration.accuracy(forget_logits, self.data.forget.labels.cpu())
+        now = time.perf_counter()
+        seconds, self._started = now - self._started, now
+        return Epoch(
+            number=number,
+            steps=self.training.steps,
+            planned_epochs=self.planned_epochs,
+            loss=loss,
+            temperature=temperature,
+            forget_accuracy=accuracy,
+            target_accuracy=self.target,
+            accuracy_gap=accuracy - self.target,
+            validation_auc=signal.auc if signal else None,
+            validation_band=signal.band if signal else None,
+            best=best,
+            seconds=seconds,
+            served=served,
+        )

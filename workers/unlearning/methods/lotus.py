@@ -1,15 +1,12 @@
 """LoTUS: the student is trained towards a teacher whose answers on D_f are made uncertain.
 
 Spartalis et al., CVPR 2025, arXiv 2503.18314, section 3 and its algorithm. n_f forget samples,
-N = n_f + |R| rows that take part, C classes.
+N = n_f + |R| rows that take part, b rows of a batch, C classes.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +14,12 @@ from torch import Tensor, nn
 
 from workers.unlearning import calibration, lotus, weights
 from workers.unlearning.config import LotusConfig, Mode
-from workers.unlearning.data import UnlearningData
-from workers.unlearning.errors import NonFiniteLoss, ShapeMismatch
+from workers.unlearning.data import LabelledSet, UnlearningData
 from workers.unlearning.evaluation import predict
-from workers.unlearning.methods.epoch import Epoch
+from workers.unlearning.methods.epoch import Epoch, Meter
+from workers.unlearning.optimizers import adamw
 from workers.unlearning.selection import selection_for
-from workers.unlearning.steering import validation_signal
+from workers.unlearning.training import Training
 
 
 def unlearn(
@@ -32,176 +29,115 @@ def unlearn(
 
     Raises NonFiniteLoss (original weights restored) and the errors of `data` and `evaluation`.
     """
-    original = weights.snapshot(model)
-    try:
-        yield from _epochs(model, data, config, generator)
-    except BaseException:  # a cancel arrives as GeneratorExit
-        weights.restore(model, original)
-        raise
-    finally:
-        model.eval()
-
-
-def _epochs(
-    model: nn.Module, data: UnlearningData, config: LotusConfig, generator: torch.Generator
-) -> Generator[Epoch, None, None]:
-    rows = _prepare(model.eval(), data, config, generator)
-    student = _Student(model, _optimizer(model, config), rows, config.batch_size, generator)
-    selection = selection_for(config, data)
-    correct, steps, kept = rows.forget_correct, 0, weights.snapshot(model)
-    for number in range(1, config.epochs + 1):
-        started = time.perf_counter()
-        goal, reached = _goal_and_accuracy(config, correct, len(data.forget), rows.target)
-        if config.mode is Mode.RELEASED and round(reached - goal, 2) <= -0.01:
-            break
-        temperature = lotus.temperature(config.alpha, reached, goal)
-        loss, taken = _train_epoch(student, temperature, number)
-        steps += taken
-        if config.bn_recalibrate:
-            weights.recalibrate_batch_norm(model, rows.inputs[~rows.is_forget], config.batch_size)
-        forget_logits = predict(model.eval(), data.forget.inputs)
-        correct = _correct(forget_logits, data.forget.labels)
-        accuracy = correct / len(data.forget)
-        signal = validation_signal(model, forget_logits, data) if selection.steers else None
-        best = selection.observe(accuracy - rows.target, signal)
-        if best:
-            kept = weights.snapshot(model)
-        yield Epoch(
-            number=number,
-            steps=steps,
-            planned_epochs=config.epochs,
-            loss=loss,
-            temperature=temperature,
-            forget_accuracy=accuracy,
-            target_accuracy=rows.target,
-            accuracy_gap=accuracy - rows.target,
-            validation_auc=signal.auc if signal else None,
-            validation_band=signal.band if signal else None,
-            best=best,
-            seconds=time.perf_counter() - started,
-        )
-        if selection.finished:
-            break
-    weights.restore(model, kept)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The N rows that take part: D_f first, then R."""
-
-    inputs: Tensor  # (N, *input_shape)
-    is_forget: Tensor  # (N,) bool
-    teacher_logits: Tensor  # (N, C)
-    target: float
-    forget_correct: int  # of the teacher on D_f
-
-
-def _prepare(
-    model: nn.Module, data: UnlearningData, config: LotusConfig, generator: torch.Generator
-) -> _Rows:
-    """Draw R, and run the teacher (the model as it is, in eval mode) once over all rows.
-
-    Inputs are not augmented, so the teacher's logits never change and are computed once; Acc(f_un,
-    D_f) of epoch 1 is read from them, because the student starts as the teacher.
-    """
-    size = max(1, round(config.retain_fraction * len(data.retain)))
-    order = torch.randperm(len(data.retain), generator=generator, device=generator.device)
-    chosen = order[:size].to(data.retain.inputs.device)
-    inputs = torch.cat([data.forget.inputs, data.retain.inputs[chosen]])
-    teacher_logits = predict(model, inputs)
-    unseen_logits = predict(model, data.validation.inputs)
-    if teacher_logits.shape[1] != data.num_classes:
-        raise ShapeMismatch("logits and classes", teacher_logits.shape[1:], (data.num_classes,))
-    device = _device(model)
-    n_forget = len(data.forget)
-    return _Rows(
-        inputs=inputs.to(device),
-        is_forget=(torch.arange(len(inputs)) < n_forget).to(device),
-        teacher_logits=teacher_logits.to(device),
-        target=calibration.target_accuracy(
-            unseen_logits,
-            data.validation.labels.cpu(),
-            data.forget.labels.cpu(),
-            data.whole_classes().cpu(),
-            class_matched=config.class_matched,
-        ),
-        forget_correct=_correct(teacher_logits[:n_forget], data.forget.labels),
-    )
-
-
-@dataclass(frozen=True)
-class _Student:
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    rows: _Rows
-    batch_size: int
-    generator: torch.Generator
-
-
-def _optimizer(model: nn.Module, config: LotusConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=config.learning_rate,
-        betas=config.betas,
-        weight_decay=config.weight_decay,
-    )
-
-
-def _train_epoch(student: _Student, temperature: float, epoch: int) -> tuple[float, int]:
-    """One pass over D_f and R in random order: mean loss over the N rows, optimizer steps."""
-    model, rows, generator = student.model.train(), student.rows, student.generator
-    device = rows.inputs.device
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    order = torch.randperm(len(rows.inputs), generator=generator, device=generator.device)
-    batches = _batches(order.to(device), student.batch_size, bool(weights.batch_norms(model)))
-    with _dropout_seed(generator.initial_seed() + epoch, device):
-        for batch in batches:
-            targets = lotus.targets(
-                rows.teacher_logits[batch], rows.is_forget[batch], temperature, generator
+    with weights.restored_on_error(model):
+        training = Training.of(model, data.view, config, generator)
+        # D_f, then R: a share of D_r that is drawn once.
+        rows = data.forget.followed_by(training.subset(data.retain, config.retain_fraction))
+        teacher = _Teacher.of(training, rows, len(data.forget))
+        meter = Meter(training, data, config.epochs, class_matched=config.class_matched)
+        selection = selection_for(config, data)
+        optimizer = adamw(training, config.learning_rate, config.weight_decay, config.betas)
+        # The student starts as the teacher, so its first accuracy is the teacher's.
+        forget_logits = teacher.forget_logits(meter)
+        kept = weights.snapshot(model)
+        for number in range(1, config.epochs + 1):
+            reached, goal = _accuracy_and_goal(training, meter, config, forget_logits)
+            if config.mode is Mode.RELEASED and round(reached - goal, 2) <= -0.01:
+                break
+            temperature = lotus.temperature(config.alpha, reached, goal)
+            with training.epoch(number):
+                for batch in training.batches(len(rows), config.batch_size):
+                    _step(training, optimizer, teacher, batch, temperature)
+            if config.bn_recalibrate:
+                retained = rows.inputs[len(data.forget) :]
+                weights.recalibrate_batch_norm(model, retained, config.batch_size, data.view)
+            forget_logits = meter.answers(data.forget)
+            signal = meter.signal(forget_logits) if selection.steers else None
+            gap = calibration.accuracy(forget_logits, data.forget.labels.cpu()) - meter.target
+            best = selection.observe(gap, signal)
+            if best:
+                kept = weights.snapshot(model)
+            yield meter.epoch(
+                number,
+                loss=training.mean_loss(),
+                forget_logits=forget_logits,
+                temperature=temperature,
+                signal=signal,
+                best=best,
             )
-            loss = lotus.loss(model(rows.inputs[batch]), targets)
-            student.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-            student.optimizer.step()
-            total += loss.detach() * len(batch)
-    mean = float(total) / len(rows.inputs)
-    # A NaN stays in the weights, so one look at the end of the epoch sees every step's.
-    if not math.isfinite(mean):
-        raise NonFiniteLoss(epoch, len(batches), mean)
-    return mean, len(batches)
+            if selection.finished:
+                break
+        weights.restore(model, kept)
 
 
-def _batches(order: Tensor, size: int, has_batch_norm: bool) -> list[Tensor]:
-    """Consecutive batches; a last one of a single row joins the batch before it if the network has
-    BatchNorm, which has no statistics for one row."""
-    batches = list(torch.split(order, size))
-    if has_batch_norm and len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
+@dataclass(frozen=True)
+class _Teacher:
+    """f_orig, frozen. Where training always sees the same inputs its answers never change, and are
+    computed once; augmented inputs it has to see each time, since teacher and student must answer
+    about the same view."""
+
+    rows: LabelledSet  # (N, ...), D_f first
+    n_forget: int
+    logits: Tensor | None  # (N, C)
+    model: nn.Module | None
+
+    @classmethod
+    def of(cls, training: Training, rows: LabelledSet, n_forget: int) -> _Teacher:
+        model, execution = training.model.eval(), training.execution
+        if training.view.deterministic:
+            logits = predict(model, rows.inputs, view=training.view, bfloat16=execution.bfloat16)
+            return cls(rows, n_forget, logits.to(execution.device), None)
+        return cls(rows, n_forget, None, weights.frozen_copy(model))
+
+    def forget_logits(self, meter: Meter) -> Tensor:
+        """(n_f, C)"""
+        if self.logits is None:
+            return meter.answers(meter.data.forget)
+        return self.logits[: self.n_forget].cpu()
+
+    def answers(self, training: Training, batch: Tensor, inputs: Tensor) -> Tensor:
+        """(b, C) logits about the inputs that the student gets."""
+        if self.logits is not None:
+            return self.logits[batch]
+        assert self.model is not None
+        with torch.no_grad():
+            return training.execution.forward(self.model, inputs)
 
 
-@contextmanager
-def _dropout_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout draws from torch's global generator: seed it, and leave it as it was."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed % 2**63)
-        yield
+def _step(
+    training: Training,
+    optimizer: torch.optim.Optimizer,
+    teacher: _Teacher,
+    batch: Tensor,
+    temperature: float,
+) -> None:
+    """One batch (b,) of D_f and R towards the perturbed teacher."""
+    inputs, _ = training.sample(teacher.rows, batch)
+    answers = teacher.answers(training, batch, inputs)
+    targets = lotus.targets(answers, batch < teacher.n_forget, temperature, training.noise)
+    training.step(
+        optimizer,
+        len(batch),
+        lambda part: lotus.loss(training.logits(inputs[part]), targets[part]),
+    )
 
 
-def _goal_and_accuracy(
-    config: LotusConfig, correct: int, n_forget: int, target: float
+def _accuracy_and_goal(
+    training: Training, meter: Meter, config: LotusConfig, forget_logits: Tensor
 ) -> tuple[float, float]:
     """Acc(f_un, D_f) and its goal, as the temperature of this mode sees them."""
+    labels = meter.data.forget.labels.cpu()
     if config.mode is Mode.RELEASED:
-        return round(target, 2), round(correct / n_forget, 2)
-    accuracy = calibration.smoothed_accuracy(correct, n_forget, config.smoothing, target)
-    return target, accuracy
+        if not training.view.deterministic:
+            forget_logits = _augmented_answers(training, meter.data.forget, config.batch_size)
+        return round(calibration.accuracy(forget_logits, labels), 2), round(meter.target, 2)
+    correct = int((forget_logits.argmax(dim=1) == labels).sum())
+    reached = calibration.smoothed_accuracy(correct, len(labels), config.smoothing, meter.target)
+    return reached, meter.target
 
 
-def _correct(logits: Tensor, labels: Tensor) -> int:
-    return int((logits.argmax(dim=1) == labels.to(logits.device)).sum())
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
+def _augmented_answers(training: Training, samples: LabelledSet, batch_size: int) -> Tensor:
+    """(N, C) logits about augmented inputs: how the released code measures Acc(f_un, D_f)."""
+    rows = torch.split(torch.arange(len(samples)), batch_size)
+    with torch.no_grad():
+        return torch.cat([training.logits(training.sample(samples, r)[0]).cpu() for r in rows])

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
-from workers.unlearning.config import InvalidConfig
 from workers.unlearning.data import UnlearningData
 from workers.unlearning.methods.epoch import Epoch
+from workers.unlearning.settings import MethodConfig
 
 
-@dataclass(frozen=True)
-class NoopConfig:
-    """No settings."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> NoopConfig:
-        for key in values:
-            raise InvalidConfig(f"{key}: no such setting")
-        return cls()
+@dataclass(frozen=True, kw_only=True)
+class NoopConfig(MethodConfig):
+    """No settings of its own."""
 
 
 def unlearn(
