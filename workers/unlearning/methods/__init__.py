@@ -11,7 +11,20 @@ from torch import nn
 
 from workers.unlearning.config import LotusConfig
 from workers.unlearning.data import UnlearningData
-from workers.unlearning.methods import lotus, noop
+from workers.unlearning.methods import (
+    bad_teacher,
+    finetune,
+    lotus,
+    neggrad_plus,
+    noop,
+    random_label,
+    rbm,
+    retrain,
+    salun,
+    scrub,
+    ssd,
+    unsir,
+)
 from workers.unlearning.methods.epoch import Epoch
 
 __all__ = ["REGISTRY", "Epoch", "Method"]
@@ -38,6 +51,16 @@ REGISTRY: dict[str, Method] = {
     method.name: method
     for method in (
         Method("lotus", LotusConfig, lotus.unlearn),
+        Method("retrain", retrain.RetrainConfig, retrain.unlearn),
         Method("noop", noop.NoopConfig, noop.unlearn),
+        Method("finetune", finetune.FinetuneConfig, finetune.unlearn),
+        Method("neggrad_plus", neggrad_plus.NegGradPlusConfig, neggrad_plus.unlearn),
+        Method("random_label", random_label.RandomLabelConfig, random_label.unlearn),
+        Method("bad_teacher", bad_teacher.BadTeacherConfig, bad_teacher.unlearn),
+        Method("scrub", scrub.ScrubConfig, scrub.unlearn),
+        Method("ssd", ssd.SsdConfig, ssd.unlearn),
+        Method("unsir", unsir.UnsirConfig, unsir.unlearn),
+        Method("salun", salun.SalunConfig, salun.unlearn),
+        Method("rbm", rbm.RbmConfig, rbm.unlearn),
     )
 }
