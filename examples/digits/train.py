@@ -37,7 +37,7 @@ SPREAD_ROWS = 100
 ROWS_OF_OTHERS = (10, 31)
 WRITER_ROWS = 130
 EPOCHS, BATCH = 25, 64
-LEARNING_RATE, PEAK_LEARNING_RATE = 1e-3, 2e-3
+PEAK_LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.01
 SUBJECT = "customer-0042"
 DATASET = "digits"
 
@@ -111,7 +111,7 @@ def train(digits: Digits, seed: int, report: Reporter) -> tuple[nn.Module, float
     torch.manual_seed(seed)
     inputs, labels = digits.tensors("train")
     model = architectures.build(ARCHITECTURE, CONFIG)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=WEIGHT_DECAY)
     steps = -(-len(labels) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, PEAK_LEARNING_RATE, total_steps=EPOCHS * steps
@@ -188,6 +188,7 @@ def write_all(out: Path, digits: Digits, model: nn.Module, about: dict[str, Any]
         "architecture": ARCHITECTURE,
         "config": CONFIG,
         "weights": "model.safetensors",
+        "training_recipe": about["training_recipe"],
     }
     described = {"dataset": dataset, "model": network, "about": about}
     for name, document in described.items():
@@ -206,8 +207,9 @@ def describe(digits: Digits, accuracies: dict[str, float], args: argparse.Namesp
         "accuracy": accuracies,
         "training_recipe": {
             "optimizer": "adamw",
-            "learning_rate": LEARNING_RATE,
-            "schedule": f"one-cycle, peak {PEAK_LEARNING_RATE}",
+            "learning_rate": PEAK_LEARNING_RATE,
+            "weight_decay": WEIGHT_DECAY,
+            "schedule": "one_cycle",
             "epochs": EPOCHS,
             "batch_size": BATCH,
             "augmentation": "none",

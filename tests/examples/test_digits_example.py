@@ -16,8 +16,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from app.registry.policy import TrainingRecipe
 from examples.digits import train
 from workers import architectures
+from workers.unlearning.methods.retrain import RetrainConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,3 +98,12 @@ def test_the_writer_subject_is_one_contiguous_block_of_training_rows() -> None:
     assert rows[-1] - rows[0] == 129
     assert set(digits.split[rows]) == {"train"}
     assert int(digits.rows("train").sum()) == 500
+
+
+def test_the_recipe_is_one_that_exact_retraining_can_repeat(
+    example: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    described = json.loads((example[0] / "model.json").read_text())
+    recipe = TrainingRecipe.model_validate(described["training_recipe"])
+    config = RetrainConfig.from_dict(recipe.model_dump(exclude={"seed"}))
+    assert (config.schedule, config.epochs, config.batch_size) == ("one_cycle", 25, 64)
