@@ -16,6 +16,9 @@ __all__ = ["Verdict", "VerdictName", "VerificationPolicy", "judge"]
 
 PAIRED_Z = 1.96
 REQUIRED_SHRINKAGE = 0.5
+# Of a band advantage that is still above its margin: unlearning that only moves samples from the
+# top to elsewhere brings the AUC to .5 and leaves the band where it was.
+REQUIRED_BAND_SHRINKAGE = 0.75
 
 
 class VerdictName(StrEnum):
@@ -116,12 +119,15 @@ def _direction(
     towards = -1.0 if was >= 0.5 else 1.0
     z = towards * float(case.report["scores"][score]["change"]["z"])
     halved = case.deviation(score) <= REQUIRED_SHRINKAGE * case.deviation(score, "before")
-    fell = z > PAIRED_Z and halved
+    band = case.wide_band()
+    band_fell = band is None or band[1] <= REQUIRED_BAND_SHRINKAGE * band[0]
+    fell = z > PAIRED_Z and halved and band_fell
     reasons = [
         *deviating,
         f"{ATTACKS[score]}: AUC {was:.3f} before, {now:.3f} after; "
         f"paired z {z:.2f}, needed {PAIRED_Z}; distance from .5 halved: "
-        f"{'yes' if halved else 'no'}",
+        f"{'yes' if halved else 'no'}; band advantage within its margin or fallen to "
+        f"{REQUIRED_BAND_SHRINKAGE:.0%}: {'yes' if band_fell else 'no'}",
     ]
     still = _still(tells_apart)
     if fell:
@@ -130,16 +136,23 @@ def _direction(
             f"{_capital(still)} the samples from unseen ones."
         )
         return VerdictName.REDUCED, sentence, reasons
-    if now < 0.5:
+    name = VerdictName.OVER_UNLEARNED if now < 0.5 else VerdictName.DISTINGUISHABLE
+    if band is not None and case.deviation(score) <= case.policy.delta_auc:
+        sentence = (
+            f"{_capital(still)} the samples from unseen ones: "
+            f"band advantage {band[0]:.2f} before, {band[1]:.2f} after."
+        )
+    elif now < 0.5:
         sentence = (
             f"These samples now stand out as less familiar than unseen ones: "
             f"AUC {was:.2f} before, {now:.2f} after, .50 is the target."
         )
-        return VerdictName.OVER_UNLEARNED, sentence, reasons
-    sentence = (
-        f"{_capital(still)} the samples from unseen ones: AUC {was:.2f} before, {now:.2f} after."
-    )
-    return VerdictName.DISTINGUISHABLE, sentence, reasons
+    else:
+        sentence = (
+            f"{_capital(still)} the samples from unseen ones: "
+            f"AUC {was:.2f} before, {now:.2f} after."
+        )
+    return name, sentence, reasons
 
 
 def _still(names: list[str]) -> str:

@@ -27,12 +27,16 @@ class Case:
         self.report = report
         self.policy = policy
         self.rung = rung
-        self.level = policy.alpha / 2**rung
-        self.corrected = self.level / CORRECTED_TESTS
+        self.level: float = policy.alpha / 2**rung
+        self.corrected: float = self.level / CORRECTED_TESTS
         # B random draws cannot give a p-value below 1 / (B + 1): there it counts as significant,
-        # or a late rung could no longer be stopped by any of them.
+        # or a late rung could no longer be stopped by any of them. With the default draws the
+        # levels of the first five rungs still add up to less than twice that of the first.
         self.drawn_level = max(self.level, 1.0 / (int(report["permutations"]) + 1))
         self.n_f = int(report["sizes"]["n_f"])
+        # Tests that treat samples as independent find every person who differs from others. Where
+        # such differences are allowed for, they show nothing about the model.
+        self.between_persons = report["person_null"] is not None
 
     def auc(self, score: str, when: str = "after") -> float:
         return float(self.report["scores"][score][when]["auc"])
@@ -56,8 +60,20 @@ class Case:
 
     def p_values(self) -> dict[str, float]:
         """Of the tests that share the corrected level."""
-        found = {score: self.report["scores"][score]["after"]["p_two_sided"] for score in SCORES}
-        return {**found, "kuiper": self.report["kuiper"]["after"]["p_value"]}
+        figures = {score: self.report["scores"][score]["after"] for score in SCORES}
+        found = {score: float(after["p_two_sided"]) for score, after in figures.items()}
+        if not self.between_persons:
+            found["kuiper"] = float(self.report["kuiper"]["after"]["p_value"])
+        return found
+
+    def corrected_level(self, name: str) -> float:
+        if name != "kuiper":
+            return self.corrected
+        draws = int(self.report["kuiper"]["after"]["draws"])
+        return max(self.corrected, 1.0 / (draws + 1))
+
+    def significant(self) -> dict[str, float]:
+        return {n: p for n, p in self.p_values().items() if p <= self.corrected_level(n)}
 
     def unread(self) -> dict[str, float]:
         """p-values of the attacks that steer nothing, where they could be run."""
@@ -71,7 +87,9 @@ class Case:
     def tells_apart(self) -> list[str]:
         if self.report["scores"] is None:
             return []
-        names = [name for name, p in self.p_values().items() if p <= self.corrected]
+        names = list(self.significant())
+        if self.between_persons:
+            return names
         band = self.report["band"]
         if band is not None and band["after"]["p_value"] <= self.drawn_level:
             names.append("band")
@@ -125,10 +143,10 @@ class Case:
             )
         for name, p in self.unread().items():
             if p <= self.drawn_level:
-                found.append(
-                    f"{ATTACKS[name]} still tells the samples from unseen ones "
-                    f"(p {p:.4f}, level {self.drawn_level:.4f})"
-                )
+                tells = "still tells the samples from unseen ones"
+                if self.between_persons:
+                    tells = "tells the samples from unseen ones, perhaps by the person alone"
+                found.append(f"{ATTACKS[name]} {tells} (p {p:.4f}, level {self.drawn_level:.4f})")
         return found
 
     def inside_the_margin(self) -> list[str]:
@@ -147,34 +165,40 @@ class Case:
 
     def significant_deviation(self) -> list[str]:
         """Some corrected test is significant and some figure lies outside its margin."""
-        p_values = self.p_values()
-        significant = [name for name, p in p_values.items() if p <= self.corrected]
-        band = self.band()
+        significant = self.significant()
+        band = self.wide_band()
         far = [score for score in SCORES if self.deviation(score) > self.policy.delta_auc]
         beyond = [
             f"{ATTACKS[score]}: AUC {self.auc(score):.3f}, more than "
             f"{self.policy.delta_auc:.2f} from .5"
             for score in far
         ]
-        if band is not None and band[0] > self.policy.delta_band:
-            beyond.append(f"band advantage {band[0]:.3f} above {self.policy.delta_band:.2f}")
+        if band is not None:
+            beyond.append(f"band advantage {band[1]:.3f} above {self.policy.delta_band:.2f}")
         if not significant or not beyond:
             return []
         return [
             *(
-                f"{ATTACKS[n]}: p {p_values[n]:.2g}, level {self.corrected:.2g}"
-                for n in significant
+                f"{ATTACKS[name]}: p {p:.2g}, level {self.corrected_level(name):.2g}"
+                for name, p in significant.items()
             ),
             *beyond,
         ]
 
+    def wide_band(self) -> tuple[float, float] | None:
+        """Advantage before and after, where the band counts and is still above its margin."""
+        band = None if self.between_persons else self.band()
+        if band is None or band[0] <= self.policy.delta_band:
+            return None
+        return float(self.report["band"]["before"]["advantage"]), band[0]
+
     def leading_score(self) -> str:
         """The score whose AUC decides: the worst significant one outside the margin, else phi."""
-        p_values = self.p_values()
+        significant = self.significant()
         outside = [
             score
             for score in SCORES
-            if p_values[score] <= self.corrected and self.deviation(score) > self.policy.delta_auc
+            if score in significant and self.deviation(score) > self.policy.delta_auc
         ]
         return max(outside, key=self.deviation, default="phi")
 

@@ -44,7 +44,7 @@ def clean() -> dict[str, Any]:
     return {
         "sizes": {"n_f": 100, "excluded": 0, "delta_plan": 0.09},
         "scores": {name: score(0.75, 0.51) for name in ("phi", "margin", "neg_entropy")},
-        "kuiper": {"before": {"p_value": 1e-4}, "after": {"p_value": 0.4}},
+        "kuiper": {"before": {"p_value": 1e-4}, "after": {"p_value": 0.4, "draws": 7999}},
         "band": {"before": band(0.4, p=0.001), "after": band(0.02)},
         "learned_attack": {"before": {"auc": 0.8, "p_value": 0.001}, "after": {"p_value": 0.3}},
         "stability_attack": {"before": band(0.4, p=0.001), "after": band(0.01, p=0.6)},
@@ -192,6 +192,28 @@ def test_a_band_with_a_significant_distribution_test_is_reduced_when_the_auc_fel
     assert found.tells_apart == ["kuiper", "band"]
 
 
+@pytest.mark.parametrize(
+    ("after", "name"), [(0.30, VerdictName.REDUCED), (0.31, VerdictName.DISTINGUISHABLE)]
+)
+def test_a_band_that_hardly_fell_is_not_reduced_whatever_the_auc_did(
+    after: float, name: VerdictName
+) -> None:
+    # .75 of the .4 before.
+    report = changed(band__after=band(after, p=0.001), kuiper__after__p_value=0.0002)
+    assert verdict(report).name is name
+    below = report | {"scores": every_score(before=0.75, after=0.45)}
+    over = VerdictName.OVER_UNLEARNED if name is VerdictName.DISTINGUISHABLE else name
+    assert verdict(below).name is over
+    if name is not VerdictName.REDUCED:
+        assert verdict(below).sentence.endswith("band advantage 0.40 before, 0.31 after.")
+
+
+def test_a_band_within_its_margin_need_not_have_fallen() -> None:
+    scores = every_score(before=0.85, after=0.62)
+    report = changed(scores=scores, band__before=band(0.14), band__after=band(0.15))
+    assert verdict(report).name is VerdictName.REDUCED
+
+
 def test_an_untouched_signal_is_distinguishable_and_not_published() -> None:
     found = verdict(changed(scores=every_score(before=0.75, after=0.75)))
     assert found.name is VerdictName.DISTINGUISHABLE
@@ -247,6 +269,40 @@ def test_four_tests_share_the_level() -> None:
     assert verdict(report).name is VerdictName.DISTINGUISHABLE
     report["scores"]["phi"]["after"]["p_two_sided"] = 0.00251
     assert verdict(report).name is VerdictName.NOT_SHOWN
+
+
+# --- differences between persons allowed for
+
+
+def of_a_person(**paths: Any) -> dict[str, Any]:
+    return changed(person_null={"persons": 20}, **paths)
+
+
+def test_a_distribution_test_shows_nothing_where_persons_differ() -> None:
+    squeezed = {"band__after": band(0.21, p=0.001), "kuiper__after__p_value": 0.0002}
+    assert verdict(changed(**squeezed)).name is VerdictName.REDUCED
+    found = verdict(of_a_person(**squeezed))
+    assert found.name is VerdictName.NOT_SHOWN
+    assert found.tells_apart == []
+
+
+def test_a_person_whom_an_auc_still_tells_apart_is_distinguishable() -> None:
+    scores = every_score(before=0.75, after=0.75)
+    found = verdict(of_a_person(scores=scores))
+    assert found.name is VerdictName.DISTINGUISHABLE
+    assert found.tells_apart == ["phi", "margin", "neg_entropy"]
+
+
+def test_a_small_auc_and_a_wide_band_are_not_distinguishable_where_persons_differ() -> None:
+    report = of_a_person(band__after=band(0.3), scores__phi__after=auc(0.56, p=1e-5))
+    assert verdict(report).name is VerdictName.NOT_SHOWN
+
+
+def test_an_unread_attack_keeps_a_person_from_within_the_margin_and_says_why_it_may_err() -> None:
+    found = verdict(of_a_person(learned_attack__after__p_value=0.001))
+    assert found.name is VerdictName.NOT_SHOWN
+    assert "perhaps by the person alone" in found.sentence
+    assert verdict(of_a_person()).name is VerdictName.WITHIN_MARGIN
 
 
 # --- 4. too little data
@@ -362,6 +418,18 @@ def test_no_rung_is_so_late_that_draws_cannot_stop_it() -> None:
     found = verdict(report, rung=6)
     assert found.tells_apart == ["band", "learned_attack"]
     assert found.name is VerdictName.NOT_SHOWN
+
+
+def test_kuiper_can_stop_every_rung_too() -> None:
+    # .01 / 4 / 2^4 = .00015625; 7999 draws reach .000125. From rung 5 on that is the level.
+    wide = {"band__after": band(0.3, p=0.5), "scores": every_score(before=0.55, after=0.51)}
+    lowest = changed(kuiper__after={"p_value": 0.000125, "draws": 7999}, **wide)
+    assert [verdict(lowest, rung=rung).name for rung in (4, 5, 9)] == [
+        VerdictName.DISTINGUISHABLE
+    ] * 3
+    second = changed(kuiper__after={"p_value": 0.00025, "draws": 7999}, **wide)
+    assert verdict(second, rung=3).name is VerdictName.DISTINGUISHABLE
+    assert verdict(second, rung=4).name is VerdictName.NOT_SHOWN
 
 
 def test_a_negative_rung_is_refused() -> None:

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from workers.unlearning import errors
 from workers.unlearning.evaluation import Observation, SetObservation
 from workers.unlearning.reference import ReferenceCheck
-from workers.unlearning.verification import reference_check, verify
+from workers.unlearning.verification import verify
 
 CLASSES = 5
 FEW = 99  # permutations where the p-value itself is not the point
@@ -214,6 +213,23 @@ def test_a_whole_class_is_compared_and_left_out_of_utility() -> None:
     assert found["utility"]["n"] == 240
 
 
+def test_a_class_that_the_retain_sample_merely_misses_is_not_a_whole_class() -> None:
+    labels = np.zeros(40, np.int64)
+    before = model(labels, 5.0, seed=1)
+    rows = before.retain.labels != 0
+    before = replace(
+        before, retain=SetObservation(before.retain.logits[rows], before.retain.labels[rows])
+    )
+    found = {
+        name: verify(before, before, seed=7, permutations=FEW, whole_classes=classes).to_dict()
+        for name, classes in (("none", np.empty(0, np.int64)), ("two", np.array([0, 1])))
+    }
+    assert found["none"]["utility"]["left_out"] == 0
+    assert found["none"]["rf_jsd"]["paper_value_valid"] is True
+    assert found["two"]["utility"]["left_out"] == 120
+    assert found["two"]["rf_jsd"]["paper_value_valid"] is False
+
+
 def test_utility_is_the_paired_fall_of_accuracy_with_its_interval() -> None:
     labels = labels_of(60, 4)
     before = model(labels, 5.0, seed=1)
@@ -310,6 +326,51 @@ def test_a_reference_check_that_could_not_be_made_leaves_differences_between_per
     assert "person_null" not in found["reasons"]
 
 
+def test_a_person_more_unusual_than_the_unseen_ones_gets_no_allowance() -> None:
+    found = {
+        unusual_p: report(
+            unseen_persons=np.arange(300) % 20,
+            reference=ReferenceCheck(0.9, 0.001, 60, 99, unusual_p=unusual_p),
+        )
+        for unusual_p in (0.05, 0.06)
+    }
+    assert found[0.05]["person_null"] is None
+    assert "more unusual" in found[0.05]["reasons"]["person_null"]
+    assert found[0.05]["reference"]["unusual_p"] == 0.05
+    assert found[0.06]["person_null"]["persons"] == 20
+
+
+def test_differences_between_persons_widen_the_margin_that_sizes_can_prove() -> None:
+    labels, strangers = labels_of(60, 4), np.arange(300) % 20
+    rng = np.random.default_rng(5)
+    after = model(labels, 2.0, seed=2)
+    style = rng.normal(scale=2.0, size=20)[strangers]
+    styled = replace(after, test=seen(after.test.labels, 2.0 + style, rng))
+    persons = np.repeat([0, 1, 2], 20)
+    found = verify(
+        model(labels, 5.0, seed=1),
+        styled,
+        seed=7,
+        permutations=FEW,
+        persons=persons,
+        unseen_persons=strangers,
+    ).to_dict()
+    largest = max(found["person_null"]["variance_after"].values())
+    assert largest > 0.01
+    # Three persons of equal size: sum (n_j / n_f)^2 = 1/3.
+    expected = 2.93 * np.sqrt((1 / 60 + 1 / 300) / 12 + largest / 3)
+    assert found["sizes"]["delta_plan"] == pytest.approx(expected)
+
+
+def test_kuipers_p_value_can_reach_the_corrected_level_of_four_retries() -> None:
+    found = report()["kuiper"]
+    assert found["after"]["draws"] == found["before"]["draws"] == 8 * (FEW + 1) - 1
+    untouched = model(labels_of(60, 4), 5.0)
+    lowest = verify(untouched, untouched, seed=3).to_dict()["kuiper"]["after"]
+    assert lowest["draws"] == 7999
+    assert lowest["p_value"] == 1 / 8000 < 0.01 / 4 / 2**4
+
+
 def test_too_few_unseen_persons_give_no_person_level_null() -> None:
     found = report(unseen_persons=np.arange(300) % 4)
     assert found["person_null"] is None
@@ -325,6 +386,13 @@ def broken(change: str) -> tuple[Observation, Observation, type[Exception]]:
     elif change == "label":
         labels[0] = CLASSES
         bad, expected = replace(good.test, labels=labels), errors.LabelOutOfRange
+    elif change == "negative label":
+        labels[0] = -1
+        bad, expected = replace(good.test, labels=labels), errors.LabelOutOfRange
+    elif change == "perturbed":
+        shifted = good.test.shifted_evidence.copy()
+        shifted[2] = np.nan
+        bad, expected = replace(good.test, shifted_evidence=shifted), errors.NonFiniteLogits
     elif change == "other rows":
         bad, expected = replace(good.test, labels=labels[::-1].copy()), errors.ShapeMismatch
     elif change == "one class":
@@ -337,7 +405,10 @@ def broken(change: str) -> tuple[Observation, Observation, type[Exception]]:
     return (good if change in ("other rows", "NaN") else both), both, expected
 
 
-@pytest.mark.parametrize("change", ["NaN", "label", "other rows", "one class", "empty"])
+@pytest.mark.parametrize(
+    "change",
+    ["NaN", "label", "negative label", "perturbed", "other rows", "one class", "empty"],
+)
 def test_broken_observations_are_refused(change: str) -> None:
     before, after, expected = broken(change)
     with pytest.raises(expected):
@@ -347,56 +418,3 @@ def test_broken_observations_are_refused(change: str) -> None:
 def test_persons_must_cover_the_forget_rows() -> None:
     with pytest.raises(errors.ShapeMismatch, match="persons"):
         report(60, persons=np.zeros(59, np.int64))
-
-
-# --- the reference check reads inputs only
-
-
-def inputs(count: int, style: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % 3
-    values = torch.randn(count, 1, 8, 8, generator=generator) + labels[:, None, None, None] * 3.0
-    values[:, :, 0, :] += style
-    return values, labels
-
-
-def test_the_reference_check_rejects_two_equal_sets_as_often_as_its_level_says() -> None:
-    p_values = [
-        reference_check(
-            *inputs(12, 0.0, 2 * seed), *inputs(60, 0.0, 2 * seed + 1), seed=seed, permutations=19
-        ).p_value
-        for seed in range(200)
-    ]
-    # 10 and 100 expected; binomial .9995 ranges.
-    assert 1 <= sum(p <= 0.05 for p in p_values) <= 22
-    assert 76 <= sum(p <= 0.5 for p in p_values) <= 124
-
-
-def test_samples_of_another_style_fire_the_reference_check() -> None:
-    check = reference_check(*inputs(60, 1.5, 1), *inputs(300, 0.0, 2), seed=4, permutations=199)
-    assert check.auc is not None
-    assert check.auc > 0.9
-    assert check.p_value == 1 / 200
-
-
-def test_classes_alone_do_not_fire_the_reference_check() -> None:
-    values, labels = inputs(90, 0.0, 1)
-    rows = labels != 2
-    check = reference_check(
-        values[rows], labels[rows], *inputs(300, 0.0, 2), seed=4, permutations=199
-    )
-    assert check.p_value is not None
-    assert check.p_value > 0.05
-    assert check.samples == 60
-
-
-def test_a_few_samples_give_no_reference_check_and_a_reason() -> None:
-    check = reference_check(*inputs(3, 0.0, 1), *inputs(30, 0.0, 2), seed=4)
-    assert (check.auc, check.p_value) == (None, None)
-    assert check.reason == "needs 5 comparable forget samples"
-
-
-def test_inputs_of_different_shapes_are_refused() -> None:
-    values, labels = inputs(30, 0.0, 1)
-    with pytest.raises(errors.ShapeMismatch, match="inputs"):
-        reference_check(values[..., :4], labels, values, labels, seed=1)

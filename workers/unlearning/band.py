@@ -252,12 +252,23 @@ def _kuiper_null(counts: tuple[tuple[int, int], ...], seed: int, draws: int) -> 
     """(draws,) Kuiper statistics of forget sets that are like the unseen ones."""
     rng = np.random.default_rng([seed, 5])
     values = []
-    for step in _chunks(draws, sum(map(sum, counts))):
-        parts = []
-        for n_forget, n_unseen in counts:
-            kinds = np.repeat(np.array([0, 1], np.int8), (n_forget, n_unseen))
-            rows = _shuffled_rows(kinds, step, rng)
-            below = np.cumsum(rows == 1, axis=1)[rows == 0].reshape(step, n_forget)
-            parts.append(below / n_unseen)
-        values.append(_kuiper_statistic(np.concatenate(parts, axis=1)))
+    for step in _chunks(draws, sum(n_forget for n_forget, _ in counts)):
+        parts = [_unseen_below(*of_class, step, rng) / of_class[1] for of_class in counts]
+        values.append(_kuiper_statistic(np.concatenate(parts).T))
     return np.sort(np.concatenate(values))
+
+
+def _unseen_below(n_forget: int, n_unseen: int, draws: int, rng: np.random.Generator) -> Ints:
+    """(n_forget, draws) how many of n_unseen samples lie below each of n_forget like them.
+
+    All orders are equally likely, so each forget sample in turn falls into any of the gaps that
+    the samples before it leave: n_unseen + 1 between unseen ones, and one more beside each of the
+    earlier forget samples, with as many unseen ones below as that has.
+    """
+    below = np.zeros((n_forget, draws), np.int64)
+    columns = np.arange(draws)
+    for row in range(n_forget):
+        gap = rng.integers(0, n_unseen + 1 + row, draws)
+        beside = np.maximum(gap - n_unseen - 1, 0)
+        below[row] = np.where(gap <= n_unseen, gap, below[beside, columns])
+    return below

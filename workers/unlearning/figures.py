@@ -29,9 +29,12 @@ PERSON_FALSE_DISCOVERY = 0.05
 PERSON_DEVIATION = 0.20
 
 
-def provable_margin(places: ClassPlaces) -> float:
-    """delta_plan: the margin around .5 that sets of these sizes can prove."""
-    return PLANNING_FACTOR * conditional.smallest_error(places)
+def provable_margin(places: ClassPlaces, person_variance: float = 0.0) -> float:
+    """delta_plan: the margin around .5 that sets of these sizes can prove, given what differences
+    between persons add to SE^2."""
+    return PLANNING_FACTOR * math.hypot(
+        conditional.smallest_error(places), math.sqrt(person_variance)
+    )
 
 
 def auc_figures(

@@ -31,8 +31,12 @@ def fit_logistic(
     Stops after `steps` Newton steps or when no coefficient moves by more than `tolerance`.
     """
     design = _design(features)
-    rows, width = design.shape
-    outer = (design[:, :, None] * design[:, None, :]).reshape(rows, width * width)
+    width = design.shape[1]
+    # The Hessian is symmetric: each pair of columns is summed once.
+    first, second = np.triu_indices(width)
+    outer = design[:, first] * design[:, second]
+    place = np.empty((width, width), np.int64)
+    place[first, second] = place[second, first] = np.arange(len(first))
     ridge = np.ones(width)
     ridge[-1] = INTERCEPT_RIDGE
     theta = np.zeros((len(targets), width))
@@ -40,7 +44,7 @@ def fit_logistic(
         chance = _sigmoid(theta @ design.T)
         gradient = (weights * (chance - targets)) @ design + ridge * theta
         curvature = (weights * chance * (1.0 - chance)) @ outer
-        hessian = curvature.reshape(-1, width, width) + np.diag(ridge)
+        hessian = curvature[:, place] + np.diag(ridge)
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         # Far from the optimum a full Newton step can overshoot; its length is bounded.
         length = np.abs(step).max(axis=1, keepdims=True)
@@ -57,5 +61,7 @@ def logistic_scores(features: Floats, theta: Floats) -> Floats:
 
 
 def _sigmoid(values: Floats) -> Floats:
-    result: Floats = 0.5 * (1.0 + np.tanh(0.5 * values))
+    result: Floats = np.tanh(0.5 * values)
+    result += 1.0
+    result *= 0.5
     return result

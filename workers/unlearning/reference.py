@@ -5,21 +5,24 @@ a model that never saw them treats them differently, and .5 is the wrong target 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from workers.unlearning.attacks import FOLDS, rank_auc
-from workers.unlearning.conditional import Floats, Ints, class_places, percentiles
+from workers.unlearning.conditional import Ints
+from workers.unlearning.data import NonFiniteInputs
 from workers.unlearning.errors import EmptyForgetSet, EmptySet, ShapeMismatch
+from workers.unlearning.input_classifier import permuted_aucs
+from workers.unlearning.persons import unusual_p_value
+from workers.unlearning.views import View
 
 LARGEST_UNSEEN = 4_000
 LARGEST_SIDE = 16  # images are averaged down to this: style shows at low resolution
-COMPONENTS = 32
 SMALLEST_FORGET_SET = 5
-FEWEST_PERSONS = 10
-_BATCH = 200
+UNUSUAL = 0.05
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,18 @@ class ReferenceCheck:
     samples: int
     permutations: int
     reason: str | None = None
+    # Are these inputs more unusual than an unseen person's? None where persons are not named.
+    unusual_p: float | None = None
 
     def fires(self, auc: float, p_value: float) -> bool:
         """The samples differ from the unseen ones by their inputs alone: .5 is not the target."""
         if self.auc is None or self.p_value is None:
             return False
         return self.auc >= auc and self.p_value <= p_value
+
+    def unusual(self) -> bool:
+        """Unseen persons do not show what to expect of this one."""
+        return self.unusual_p is not None and self.unusual_p <= UNUSUAL
 
 
 def reference_check(
@@ -47,11 +56,14 @@ def reference_check(
     seed: int,
     *,
     permutations: int = 999,
+    view: View | None = None,
+    unseen_persons: NDArray[Any] | None = None,
 ) -> ReferenceCheck:
     """Cross-fitted linear classifier on class-centred principal components; no model is read.
 
     Inputs (N, *input_shape). The AUC is class-conditional; its p-value comes from permuting forget
-    and unseen within class. Classes without unseen samples are left out.
+    and unseen within class. Classes without unseen samples are left out. With `unseen_persons`
+    (n_u,), -1 where unknown, it is also asked whether D_f is more unusual than one of them.
     """
     if not len(forget_labels):
         raise EmptyForgetSet("the reference check")
@@ -70,125 +82,33 @@ def reference_check(
     if len(unseen_rows) > LARGEST_UNSEEN:
         unseen_rows = rng.permutation(unseen_rows)[:LARGEST_UNSEEN]
     labels = np.concatenate([of_forget[forget_rows], of_unseen[unseen_rows]])
-    inputs = torch.cat([_flat(forget_inputs, forget_rows), _flat(unseen_inputs, unseen_rows)])
+    sides = ((forget_inputs, forget_rows), (unseen_inputs, unseen_rows))
+    inputs = torch.cat([_flat(values, rows, view or View()) for values, rows in sides])
+    finite = torch.isfinite(inputs).all(dim=1)
+    if not bool(finite.all()):
+        raise NonFiniteInputs(int((~finite).sum()), len(finite))
     member = np.arange(len(labels)) < len(forget_rows)
-    observed, null = _permuted_aucs(inputs.numpy(), labels, member, permutations, rng)
+    observed, null = permuted_aucs(inputs.numpy(), labels, member, permutations, rng)
     p_value = (1 + int((null >= observed).sum())) / (permutations + 1)
-    return ReferenceCheck(observed, p_value, len(forget_rows), permutations)
-
-
-def person_variance(scores: Floats, labels: Ints, persons: Ints) -> tuple[float, int] | None:
-    """tau^2: variance between never-trained persons of their mean percentile, and their number.
-
-    Each unseen person stands against all others; what its own sample size explains is taken off.
-    `persons` is -1 where unknown. None with fewer than 10 comparable persons.
-    """
-    means, explained = [], []
-    for person in np.unique(persons[persons >= 0]):
-        own = persons == person
-        comparable = own & np.isin(labels, labels[~own])
-        if not comparable.any():
-            continue
-        places = class_places(labels[comparable], labels[~own])
-        means.append(percentiles(places, scores[comparable], scores[~own]).forget.mean())
-        explained.append((1.0 / places.forget_size + 1.0 / places.effective_unseen()) / 12.0)
-    if len(means) < FEWEST_PERSONS:
-        return None
-    between = float(np.square(np.array(means) - 0.5).mean() - np.mean(explained))
-    return max(0.0, between), len(means)
+    unusual = None
+    if unseen_persons is not None:
+        n_f, values = len(forget_rows), inputs.numpy()
+        whose = np.asarray(unseen_persons)
+        if whose.shape != of_unseen.shape:
+            raise ShapeMismatch("unseen persons and rows", whose.shape, of_unseen.shape)
+        unusual = unusual_p_value(
+            values[:n_f], labels[:n_f], values[n_f:], labels[n_f:], whose[unseen_rows], rng
+        )
+    return ReferenceCheck(observed, p_value, len(forget_rows), permutations, unusual_p=unusual)
 
 
 def _numpy_labels(labels: Tensor) -> Ints:
     return labels.detach().cpu().numpy().astype(np.int64)
 
 
-def _flat(inputs: Tensor, rows: Ints) -> Tensor:
-    """(n, features) float64 on the CPU."""
-    chosen = inputs[torch.from_numpy(rows).to(inputs.device)].float()
+def _flat(inputs: Tensor, rows: Ints, view: View) -> Tensor:
+    """(n, features) float64 on the CPU, as the network sees them."""
+    chosen = view.plain(inputs[torch.from_numpy(rows).to(inputs.device)])
     if chosen.ndim == 4 and max(chosen.shape[-2:]) > LARGEST_SIDE:
         chosen = torch.nn.functional.adaptive_avg_pool2d(chosen, LARGEST_SIDE)
     return chosen.flatten(1).cpu().double()
-
-
-def _permuted_aucs(
-    inputs: Floats,
-    labels: Ints,
-    member: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    permutations: int,
-    rng: np.random.Generator,
-) -> tuple[float, Floats]:
-    """Observed AUC and (permutations,) AUCs with membership shuffled within class.
-
-    Folds ignore membership, so that observed and permuted labels are treated alike.
-    """
-    classes = np.unique(labels, return_inverse=True)[1].astype(np.int64)
-    order = np.argsort(classes, kind="stable")
-    classes, member = classes[order], member[order]
-    components = _principal_components(_centre(inputs[order], classes))
-    counts = [int(member[classes == label].sum()) for label in range(classes.max() + 1)]
-    fold = rng.permutation(len(classes)) % FOLDS
-    fits = _ridge_fits(components, fold)
-    observed = _aucs(fits, fold, classes, member[None], counts)
-    null = []
-    for start in range(0, permutations, _BATCH):
-        size = min(_BATCH, permutations - start)
-        shuffled = np.concatenate(
-            [
-                rng.permuted(np.repeat(member[None, classes == label], size, axis=0), axis=1)
-                for label in range(len(counts))
-            ],
-            axis=1,
-        )
-        null.append(_aucs(fits, fold, classes, shuffled, counts))
-    return float(observed[0]), np.concatenate(null) if null else np.empty(0)
-
-
-def _centre(values: Floats, classes: Ints) -> Floats:
-    centred = np.array(values, np.float64)
-    for label in np.unique(classes):
-        centred[classes == label] -= centred[classes == label].mean(axis=0)
-    return centred
-
-
-def _principal_components(centred: Floats) -> Floats:
-    """(n, d) -> (n, k) unit-variance components, by the smaller of the two Gram matrices."""
-    n, d = centred.shape
-    count = max(1, min(COMPONENTS, n // 4, d))
-    if d <= n:
-        vectors = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :count]
-        components = centred @ vectors
-    else:
-        values, vectors = np.linalg.eigh(centred @ centred.T)
-        components = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, ::-1][:, :count]
-    spread = components.std(axis=0)
-    result: Floats = components / np.where(spread > 1e-9, spread, 1.0)
-    return result
-
-
-def _ridge_fits(components: Floats, fold: Ints) -> list[tuple[Floats, Floats]]:
-    """For each fold: (k, n_train) training targets to coefficients, (n_held, k) to predictions."""
-    fits = []
-    for held_out in range(FOLDS):
-        train = components[fold != held_out]
-        gram = train.T @ train + np.eye(train.shape[1])
-        fits.append((np.linalg.solve(gram, train.T), components[fold == held_out]))
-    return fits
-
-
-def _aucs(
-    fits: list[tuple[Floats, Floats]],
-    fold: Ints,
-    classes: Ints,
-    member: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
-    counts: list[int],
-) -> Floats:
-    """(B, n) membership -> (B,)"""
-    targets = member.astype(np.float64)
-    for label, count in enumerate(counts):
-        of_class = classes == label
-        targets[:, of_class] -= count / of_class.sum()
-    scores = np.zeros(member.shape)
-    for held_out, (solved, rows) in enumerate(fits):
-        coefficients = targets[:, fold != held_out] @ solved.T
-        scores[:, fold == held_out] = coefficients @ rows.T
-    return rank_auc(scores, classes, member, counts)

@@ -25,7 +25,7 @@ class Sizes:
     n_eff: float | None  # what n_u is worth at the forget set's histogram
     excluded: int  # forget samples of classes without unseen samples
     excluded_classes: list[int]
-    delta_plan: float | None  # margin around .5 that these sizes can prove
+    delta_plan: float | None  # margin around .5 that these sizes and persons can prove
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class ScoreFigures:
 class Statistic:
     statistic: float
     p_value: float
+    draws: int  # the p-value is at least 1 / (draws + 1)
 
 
 @dataclass(frozen=True)

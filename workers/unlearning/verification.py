@@ -24,7 +24,8 @@ from workers.unlearning.hypothesis_tests import (
     rf_jsd_test,
 )
 from workers.unlearning.metrics import membership_inference
-from workers.unlearning.reference import ReferenceCheck, person_variance, reference_check
+from workers.unlearning.persons import person_variance
+from workers.unlearning.reference import ReferenceCheck, reference_check
 from workers.unlearning.report import (
     AucFigures,
     BeforeAfter,
@@ -55,6 +56,7 @@ def verify(
     reference: ReferenceCheck | None = None,
     reference_auc: float = REFERENCE_AUC,
     reference_p: float = REFERENCE_P,
+    whole_classes: NDArray[Any] | None = None,
 ) -> Report:
     """Pure: the same observations and seed give the same report.
 
@@ -64,30 +66,35 @@ def verify(
     reference       what `reference_check` found on the inputs; with `reference_auc` and
                     `reference_p` it decides whether differences between persons are allowed for.
                     Samples that look like strangers' need no such allowance, and the estimate is
-                    so coarse that it would hide what a model still knows. Without a check they are
-                    allowed for wherever the unseen persons are known.
+                    so coarse that it would hide what a model still knows. Inputs that are more
+                    unusual than any unseen person's get none: nothing shows what to expect of them.
+                    Without a check they are allowed for wherever the unseen persons are known.
+    whole_classes   (K,) classes of which D_f holds every training sample; utility leaves them out.
+                    By default those that no retain row has, which is wrong for classes that a
+                    sample of the retain set merely happens to miss.
     """
     comparing.check(before, after)
     owners = None if persons is None else _memberships(persons, len(before.forget))
     strangers = _strangers(unseen_persons, len(before.test))
     reasons: dict[str, str] = {}
     whole = np.setdiff1d(before.forget.labels, before.retain.labels)
+    if whole_classes is not None:
+        whole = np.asarray(whole_classes).astype(np.int64)
     comparison = comparing.compare(before, after)
-    scores, null = None, None
+    scores, null, between = None, None, 0.0
     people: list[PersonFigures] = []
     kuiper_figures = band = learned = stability = rf_jsd_figures = None
     if comparison is None:
         reasons["all"] = "no class of the forget set has unseen samples"
     else:
         draws = Draws(seed, permutations, reasons)
-        unchecked = reference is None or reference.auc is None
-        if unchecked or (reference and reference.fires(reference_auc, reference_p)):
-            null = _person_null(comparison, strangers)
-            if null is None and strangers is not None:
-                reasons["person_null"] = "too few unseen persons with comparable samples"
-        else:
-            reasons["person_null"] = "the inputs do not differ from those of unseen persons"
-        scores = _scores(comparison, null, owners)
+        why_not = _no_allowance(reference, reference_auc, reference_p)
+        null = None if why_not else _person_null(comparison, strangers)
+        if why_not or (null is None and strangers is not None):
+            reasons["person_null"] = why_not or "too few unseen persons with comparable samples"
+        concentration = _concentration(comparison, owners)
+        scores = _scores(comparison, null, concentration)
+        between = concentration * max(null.variance_after.values()) if null else 0.0
         kuiper_figures = kuiper_test(comparison, draws)
         band = band_test(comparison, "phi", draws)
         stability = band_test(comparison, STABILITY, draws)
@@ -104,7 +111,7 @@ def verify(
     if utility is None:
         reasons["utility"] = "every unseen sample is of a class that was forgotten as a whole"
     return Report(
-        sizes=_sizes(before, comparison),
+        sizes=_sizes(before, comparison, between),
         rf_jsd=rf_jsd_figures,
         scores=scores,
         kuiper=kuiper_figures,
@@ -128,7 +135,7 @@ def verify(
     )
 
 
-def _sizes(before: Observation, comparison: Comparison | None) -> Sizes:
+def _sizes(before: Observation, comparison: Comparison | None, between: float) -> Sizes:
     labels = before.forget.labels
     places = comparison.places if comparison else None
     excluded = labels[~comparison.kept] if comparison else labels
@@ -141,8 +148,19 @@ def _sizes(before: Observation, comparison: Comparison | None) -> Sizes:
         n_eff=places.effective_unseen() if places else None,
         excluded=len(excluded),
         excluded_classes=np.unique(excluded).tolist(),
-        delta_plan=figures.provable_margin(places) if places else None,
+        delta_plan=figures.provable_margin(places, between) if places else None,
     )
+
+
+def _no_allowance(reference: ReferenceCheck | None, auc: float, p_value: float) -> str | None:
+    """Why differences between persons are not allowed for, if they are not."""
+    if reference is None or reference.auc is None:
+        return None
+    if not reference.fires(auc, p_value):
+        return "the inputs do not differ from those of unseen persons"
+    if reference.unusual():
+        return "the inputs are more unusual than those of unseen persons"
+    return None
 
 
 def _person_null(comparison: Comparison, strangers: Ints | None) -> PersonNull | None:
@@ -163,17 +181,23 @@ def _person_null(comparison: Comparison, strangers: Ints | None) -> PersonNull |
     return PersonNull(min(counts), variances[0], variances[1]) if counts else None
 
 
+def _concentration(comparison: Comparison, owners: Memberships | None) -> float:
+    """sum_j (n_j / n_f)^2: times tau^2 it joins SE^2, for samples of a person are not independent.
+
+    1 for a single person, 1/P for P persons with as many samples each.
+    """
+    if owners is None:
+        return 1.0
+    of_kept = owners[:, comparison.kept]
+    # A sample of several persons counts for each of them in equal parts.
+    shares = (of_kept / of_kept.sum(axis=0)).sum(axis=1) / comparison.places.forget_size
+    return float(np.square(shares).sum())
+
+
 def _scores(
-    comparison: Comparison, null: PersonNull | None, owners: Memberships | None
+    comparison: Comparison, null: PersonNull | None, concentration: float
 ) -> dict[str, ScoreFigures]:
     places = comparison.places
-    shares = np.ones(1)
-    if owners is not None:
-        of_kept = owners[:, comparison.kept]
-        # A sample of several persons counts for each of them in equal parts.
-        shares = (of_kept / of_kept.sum(axis=0)).sum(axis=1) / places.forget_size
-    # Samples of one person are not independent: tau^2 sum_j (n_j / n_f)^2 joins SE^2.
-    concentration = float(np.square(shares).sum())
     degrees = min(places.forget_size, null.persons) - 1 if null else None
 
     def one(side: Side, name: str, variances: dict[str, float] | None) -> AucFigures:
