@@ -7,6 +7,7 @@ multiply, so the vision transformers bound patches and parameters as well.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -16,11 +17,17 @@ from torch import nn
 from workers.networks import paper_resnet, resnet, small, vit
 from workers.unlearning.planning import Kind
 
-# ViT-H/14 has 632 million. Unlearning holds about five times the weights: teacher, student,
-# gradient and the optimizer's two moments.
+# ViT-H/14 has 632 million. Unlearning holds up to eight times the weights: student, teacher,
+# the original and the best epoch, gradient and the optimizer's two moments.
 MAX_PARAMETERS = 700_000_000
 # Attention takes memory by the square of it. An image of 512 pixels has 1,024 patches of 16.
 MAX_PATCHES = 1_600
+
+
+def _too_many_parameters() -> PydanticCustomError:
+    return PydanticCustomError(
+        "parameters", f"The network would have more than {MAX_PARAMETERS:,} parameters"
+    )
 
 
 class ArchitectureConfig(BaseModel, ABC):
@@ -50,6 +57,14 @@ class MlpConfig(ArchitectureConfig):
     hidden: Annotated[
         list[Annotated[int, Field(ge=1, le=4_096)]], Field(min_length=1, max_length=8)
     ]
+
+    @field_validator("hidden")
+    @classmethod
+    def _bounded(cls, hidden: list[int], info: ValidationInfo) -> list[int]:
+        widths = [info.data.get("in_features", 1), *hidden, info.data.get("num_classes", 2)]
+        if sum((one + 1) * other for one, other in pairwise(widths)) > MAX_PARAMETERS:
+            raise _too_many_parameters()
+        return hidden
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -169,9 +184,7 @@ class VitConfig(PatchedConfig):
             num_classes=known["num_classes"],
         )
         if parameters > MAX_PARAMETERS:
-            raise PydanticCustomError(
-                "parameters", f"The network would have more than {MAX_PARAMETERS:,} parameters"
-            )
+            raise _too_many_parameters()
         return depth
 
     def module(self) -> nn.Module:

@@ -146,6 +146,8 @@ def check_weights(name: str, config: Mapping[str, Any], stored: Mapping[str, Ten
     expected = expected_tensors(name, config)
     for key, info in expected.items():
         found = stored.get(key)
+        if found is None and key.endswith(".num_batches_tracked"):
+            continue  # older weights lack it, and only a BatchNorm without momentum reads it
         if found is None:
             raise WeightsMismatch(key, f"missing, expected shape {list(info.shape)}")
         if tuple(found.shape) != info.shape:

@@ -16,7 +16,13 @@ from app.runtime import Runtime
 from app.storage import CorruptArtifact, MissingArtifact
 from workers.architectures import ArchitectureError
 from workers.inputs import MissingData
-from workers.unlearning.errors import UnlearningError
+from workers.unlearning.errors import (
+    EmptySet,
+    MissingUnseenClass,
+    NothingToTrain,
+    UnlearningError,
+)
+from workers.unlearning.initialisation import NotReinitialised
 from workers.unlearning.settings import InvalidConfig
 
 log = logging.getLogger("lotus.runner")
@@ -24,6 +30,10 @@ log = logging.getLogger("lotus.runner")
 # Another attempt would meet these again. The first class that fits decides.
 _PERMANENT: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (InvalidConfig, ErrorClass.SETTINGS),
+    (EmptySet, ErrorClass.MISSING_DATA),
+    (MissingUnseenClass, ErrorClass.MISSING_DATA),
+    (NotReinitialised, ErrorClass.ARCHITECTURE),
+    (NothingToTrain, ErrorClass.ARCHITECTURE),
     (UnlearningError, ErrorClass.NUMERICAL),
     (ArchitectureError, ErrorClass.ARCHITECTURE),
     (MissingData, ErrorClass.MISSING_DATA),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from torch import nn
 
-from app.erasure import forming, subjects
+from app.erasure import forming, levels, subjects
 from app.erasure.tables import ItemSample, Run, RunItem
 from app.registry.policy import Policy
 from app.registry.tables import Model, ModelVersion, SampleSplit, SampleSubject
@@ -21,7 +22,8 @@ from workers import architectures, loading
 from workers.loading import Loaded, Source, joined
 from workers.unlearning.data import LabelledSet, UnlearningData, split_unseen
 from workers.unlearning.evaluation import EvaluationSets
-from workers.unlearning.planning import Kind, can_steer
+from workers.unlearning.planning import Kind
+from workers.unlearning.steering import can_steer
 
 # Accuracy on retained samples is reported from so many; a larger share would only cost time.
 RETAIN_REPORTED = 2_000
@@ -51,6 +53,7 @@ class Job:
     excluded: frozenset[int]
     items: tuple[UUID, ...]
     item_samples: Mapping[UUID, frozenset[int]]
+    judged_runs: int  # of this controller in the last 30 days
 
     @property
     def kind(self) -> Kind:
@@ -68,7 +71,7 @@ class Inputs:
     unseen_persons: NDArray[np.int64]  # (n_test,), -1 where unknown
 
 
-def read_job(session: Session, run: Run) -> Job:
+def read_job(session: Session, run: Run, now: datetime) -> Job:
     model = session.get_one(Model, run.model_id)
     forget = forming.forget_samples(session, run)
     items = session.scalars(
@@ -95,6 +98,7 @@ def read_job(session: Session, run: Run) -> Job:
         excluded=frozenset(subjects.excluded_samples(session, model.id, model.dataset_id) | forget),
         items=tuple(items),
         item_samples={item: frozenset(of_item) for item, of_item in samples.items()},
+        judged_runs=levels.judged_runs(session, model.controller_id, now),
     )
 
 
@@ -103,38 +107,50 @@ def gather(runtime: Runtime, job: Job, device: torch.device) -> Inputs:
     model = loading.load_model(
         runtime.artifacts, job.architecture, job.architecture_config, job.weights_sha256
     ).to(device)
-    source = Source(runtime, job.dataset_id, job.normalization)
+    source = Source(runtime, job.dataset_id)
+    view = loading.view(job.normalization)
     forget, retain = source.rows(job.forget), source.split(SampleSplit.TRAIN, job.excluded)
     if not len(forget.labelled):
         raise MissingData("None of the samples to forget is left in the dataset.")
     if not len(retain.labelled):
         raise MissingData("No training sample would be left: every one is to be forgotten.")
     validation, test = _unseen(source, job)
-    steered = job.mode == "guided" and can_steer(len(forget.labelled), len(validation.labelled))
+    steering = UnlearningData(
+        forget=_on(forget.labelled, device),
+        retain=_on(retain.labelled, device),
+        validation=_on(validation.labelled, device),
+        num_classes=architectures.num_classes(job.architecture, job.architecture_config),
+        view=view,
+        forget_ids=torch.from_numpy(forget.sample_ids),
+        retain_ids=torch.from_numpy(retain.sample_ids),
+    )
+    steered = _steers(job, steering)
     # What nothing steers by is free for the test.
     tested = test if steered else joined(test, validation)
     return Inputs(
         model=model,
-        steering=UnlearningData(
-            forget=_on(forget.labelled, device),
-            retain=_on(retain.labelled, device),
-            validation=_on(validation.labelled, device),
-            num_classes=architectures.num_classes(job.architecture, job.architecture_config),
-        ),
+        steering=steering,
         evaluation=EvaluationSets(
             forget=forget.labelled,
             retain=_some(retain.labelled, job.seed),
             validation=validation.labelled if steered else validation.labelled.select(_NO_ROWS),
             test=tested.labelled,
+            view=view,
         ),
         persons=_persons(job, forget.sample_ids),
         unseen_persons=_unseen_persons(runtime, tested.sample_ids),
     )
 
 
+def _steers(job: Job, data: UnlearningData) -> bool:
+    """Does the validation set choose the epoch of this run?"""
+    wanted = job.mode == "guided" and job.settings.get("steer", True)
+    return bool(wanted) and can_steer(data) and not data.forgets_whole_classes()
+
+
 def _unseen(source: Source, job: Job) -> tuple[Loaded, Loaded]:
-    """Validation and test set. A dataset with one held-out split is halved by class, the same way
-    for the same seed."""
+    """Validation and test set. A dataset with one held-out split is halved by class, and always the
+    same way: a row that has steered one run must not test the next."""
     validation = source.split(SampleSplit.VALIDATION, job.excluded)
     test = source.split(SampleSplit.TEST, job.excluded)
     if len(validation.labelled) and len(test.labelled):
@@ -142,7 +158,7 @@ def _unseen(source: Source, job: Job) -> tuple[Loaded, Loaded]:
     only = validation if len(validation.labelled) else test
     if not len(only.labelled):
         raise MissingData("No held-out sample is left to measure on.")
-    first, second = split_unseen(only.labelled.labels, job.seed)
+    first, second = split_unseen(only.labelled.labels, job.dataset_id.int % 2**63)
     return only.select(first), only.select(second)
 
 

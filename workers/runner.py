@@ -5,6 +5,7 @@ A process of its own, started by whoever claimed the run. Its exit says what bec
 """
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import asdict
@@ -35,8 +36,10 @@ from workers.inputs import Inputs, Job
 from workers.parent import end_with_parent
 from workers.unlearning import evaluation, verification
 from workers.unlearning.config import LotusConfig
+from workers.unlearning.execution import Execution
 from workers.unlearning.methods import REGISTRY, Epoch
 from workers.unlearning.planning import paper_settings, plan
+from workers.unlearning.rechecks import level_for_runs
 from workers.unlearning.reference import ReferenceCheck, reference_check
 
 log = logging.getLogger("lotus.runner")
@@ -68,6 +71,7 @@ class Runner:
             reference=_reference(given, job.seed),
             reference_auc=policy.reference_auc,
             reference_p=policy.reference_p,
+            whole_classes=given.steering.whole_classes().cpu().numpy(),
         ).to_dict()
         judged, publish = self._judge(report)
         weights = self._store(given.model)
@@ -81,8 +85,9 @@ class Runner:
 
     def _unlearn(self, given: Inputs) -> None:
         config = _config(self.job, given)
+        planned = {name: value for name, value in config.to_dict().items() if name != "mode"}
         self._write(
-            config={k: v for k, v in config.to_dict().items() if k != "mode"},
+            config=planned | {"execution": Execution.of(config, given.model).describe()},
             device=_device_name(self.device),
             code_version=code_version(),
         )
@@ -104,6 +109,9 @@ class Runner:
 
     def _judge(self, report: dict[str, Any]) -> tuple[Judged, bool]:
         policy = self.job.policy.verification
+        # With many runs a fixed level would give false alarms every day.
+        level = level_for_runs(self.job.judged_runs + 1)
+        policy = policy.model_copy(update={"alpha": min(policy.alpha, level)})
         verdict = judge(report, policy, rung=self.job.rung)
         own: dict[UUID, dict[str, Any]] = {
             item: {"samples": len(self.job.forget & self.job.item_samples[item])}
@@ -157,11 +165,13 @@ class Runner:
         with self.runtime.database.read() as session:
             run = held_run(session, self.fence)
             assert run.worker_id is not None, "a leased run names its worker"
-            return inputs.read_job(session, run), worker_actor(run.worker_id)
+            return inputs.read_job(session, run, _now()), worker_actor(run.worker_id)
 
 
 def main(arguments: list[str]) -> int:
     end_with_parent()
+    # A deterministic run on a GPU needs it, and cuBLAS reads it when it is first used.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     settings = Settings()
     observability.configure(settings.log_level)
     if settings.torch_threads:
@@ -204,8 +214,17 @@ def _config(job: Job, given: Inputs) -> LotusConfig:
 
 
 def _reference(given: Inputs, seed: int) -> ReferenceCheck:
-    forget, unseen = given.evaluation.forget, given.evaluation.test
-    return reference_check(forget.inputs, forget.labels, unseen.inputs, unseen.labels, seed)
+    sets = given.evaluation
+    forget, unseen = sets.forget, sets.test
+    return reference_check(
+        forget.inputs,
+        forget.labels,
+        unseen.inputs,
+        unseen.labels,
+        seed,
+        view=sets.view,
+        unseen_persons=given.unseen_persons,
+    )
 
 
 def _device(setting: str) -> torch.device:

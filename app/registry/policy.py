@@ -1,9 +1,9 @@
 """What the owner of a model decides: how it is unlearned, and how it was trained."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import BaseModel, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict
 
 from app.registry.verification_policy import VerificationPolicy
@@ -47,6 +47,10 @@ class LotusSettings(TypedDict, total=False):
     steer: bool
     patience: Annotated[int, Field(ge=1, le=1_000)]
     auc_floor: Annotated[float, Field(ge=0, le=0.5)]
+    auc_ceiling: Annotated[float, Field(ge=0.5, le=1)]
+    precision: Literal["auto", "float32", "bfloat16"]
+    kernels: Literal["auto", "fast", "reference"]
+    deterministic: bool
 
 
 class Policy(_Choices):
@@ -60,13 +64,24 @@ class Policy(_Choices):
 
 
 class TrainingRecipe(_Choices):
-    """How the owner trained the model: what exact retraining would have to repeat."""
+    """How the owner trained the model: what exact retraining would have to repeat.
+
+    `learning_rate` is that of the schedule's start; under one_cycle, of its peak, and momentum then
+    cycles between .85 and .95.
+    """
 
     optimizer: Literal["sgd", "adam", "adamw"]
-    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    learning_rate: Annotated[float, Field(ge=1e-9, le=10)]
+    momentum: Annotated[float, Field(ge=0, le=0.999_999)] = 0.0
     weight_decay: Share = 0.0
     schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
     epochs: Annotated[int, Field(ge=1, le=10_000)]
-    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    batch_size: Annotated[int, Field(ge=2, le=65_536)]
     augmentation: Literal["none", "flip", "crop_and_flip"] = "none"
     seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
+
+    @model_validator(mode="after")
+    def _one_momentum(self) -> Self:
+        if self.schedule == "one_cycle" and self.momentum:
+            raise ValueError("one_cycle has a momentum of its own")
+        return self

@@ -6,13 +6,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.registry.policy import LotusSettings, Mode, Policy
+from app.registry.policy import LotusSettings, Mode, Policy, TrainingRecipe
 from workers.unlearning import config
-from workers.unlearning.config import InvalidConfig, LotusConfig
+from workers.unlearning.config import LotusConfig
+from workers.unlearning.methods.retrain import RetrainConfig
+from workers.unlearning.settings import InvalidConfig, MethodConfig
 
 BOUNDS: dict[str, tuple[Any, Any]] = {
-    name: bounds for name, bounds in {**config._INTEGERS, **config._REALS}.items()
+    field.name: field.metadata["bounds"]
+    for field in fields(LotusConfig)
+    if "bounds" in field.metadata
 }
+RECIPE = {"optimizer": "sgd", "learning_rate": 0.1, "epochs": 2, "batch_size": 8}
 
 
 def test_every_setting_of_the_method_can_be_set_and_no_other() -> None:
@@ -30,6 +35,27 @@ def test_both_sides_draw_the_same_bounds(name: str) -> None:
         accepted = low <= value <= high
         assert _accepts(lambda v=value: LotusConfig(**{name: v})) is accepted
         assert _accepts(lambda v=value: Policy(settings={name: v})) is accepted
+
+
+def test_a_training_recipe_is_a_config_of_exact_retraining() -> None:
+    recipe = TrainingRecipe.model_validate({**RECIPE, "momentum": 0.9, "schedule": "cosine"})
+    known = recipe.model_dump(exclude={"seed"})
+
+    assert set(known) == {f.name for f in fields(RetrainConfig)} - {
+        f.name for f in fields(MethodConfig)
+    }
+    assert RetrainConfig.from_dict(known).schedule == "cosine"
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "momentum", "weight_decay", "batch_size"])
+def test_a_recipe_draws_the_bounds_of_exact_retraining(name: str) -> None:
+    (low, high) = next(f.metadata["bounds"] for f in fields(RetrainConfig) if f.name == name)
+    step = 1 if isinstance(low, int) else 1e-10 + high * 1e-9
+    for value in (low, high, low - step, high + step):
+        accepted = low <= value <= high
+        assert _accepts(lambda v=value: RetrainConfig(**{name: v})) is accepted
+        recipe = {**RECIPE, name: value}
+        assert _accepts(lambda r=recipe: TrainingRecipe.model_validate(r)) is accepted
 
 
 def _accepts(make: Any) -> bool:

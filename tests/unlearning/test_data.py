@@ -6,11 +6,20 @@ import torch
 from workers.unlearning.data import (
     LabelledSet,
     NonFiniteInputs,
+    RepeatedRows,
+    RowOutOfRange,
     UnlearningData,
     WrongDtype,
     split_unseen,
 )
-from workers.unlearning.errors import EmptyForgetSet, EmptySet, LabelOutOfRange, ShapeMismatch
+from workers.unlearning.errors import (
+    EmptyForgetSet,
+    EmptySet,
+    ForgetSetTooLarge,
+    LabelOutOfRange,
+    ShapeMismatch,
+    TooFewClasses,
+)
 
 
 def samples(*labels: int, features: int = 2) -> LabelledSet:
@@ -90,3 +99,65 @@ def test_the_same_seed_gives_the_same_halves_and_another_seed_others() -> None:
 def test_an_empty_held_out_split_gives_two_empty_halves() -> None:
     validation, test = split_unseen(torch.empty(0, dtype=torch.int64), seed=0)
     assert len(validation) == len(test) == 0
+
+
+def test_a_training_set_is_divided_by_the_places_of_its_forget_rows() -> None:
+    training = samples(0, 1, 2, 0, 1)
+    data = UnlearningData.of(training, torch.tensor([3, 1]), samples(0), 3)
+    assert data.forget.labels.tolist() == [0, 1]
+    assert data.retain.labels.tolist() == [0, 2, 1]
+    assert [ids.tolist() for ids in data.row_ids()] == [[3, 1], [0, 2, 4]]
+
+
+@pytest.mark.parametrize(
+    ("places", "error", "message"),
+    [
+        ([0, 5], RowOutOfRange, "1 of 2 rows asked for lie outside a set of 3"),
+        ([-1], RowOutOfRange, "1 of 1 rows"),
+        ([1, 1], RepeatedRows, "1 of 2 training rows"),
+        ([0, 1, 2], ForgetSetTooLarge, "3 of 3 training samples"),
+        ([], EmptyForgetSet, "0 samples"),
+    ],
+)
+def test_a_forget_set_that_does_not_fit_its_training_set_is_refused_with_counts(
+    places: list[int], error: type[Exception], message: str
+) -> None:
+    rows = torch.tensor(places, dtype=torch.int64)
+    with pytest.raises(error, match=message):
+        UnlearningData.of(samples(0, 1, 2), rows, samples(0), 3)
+
+
+def test_a_row_cannot_be_forgotten_and_retained_at_once() -> None:
+    with pytest.raises(RepeatedRows, match="1 of 4"):
+        UnlearningData(
+            samples(0, 1),
+            samples(0, 1),
+            samples(0),
+            2,
+            forget_ids=torch.tensor([1, 2]),
+            retain_ids=torch.tensor([2, 3]),
+        )
+
+
+def test_names_that_do_not_fit_their_rows_are_refused() -> None:
+    with pytest.raises(ShapeMismatch):
+        UnlearningData(samples(0), samples(0), samples(0), 2, forget_ids=torch.tensor([1]))
+    names = {"forget_ids": torch.tensor([1, 2]), "retain_ids": torch.tensor([3])}
+    with pytest.raises(ShapeMismatch, match="forget_ids"):
+        UnlearningData(samples(0), samples(0), samples(0), 2, **names)
+
+
+def test_bytes_and_floats_are_not_mixed() -> None:
+    stored = LabelledSet(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1]))
+    floats = LabelledSet(torch.zeros(2, 1, 2, 2), torch.tensor([0, 1]))
+    with pytest.raises(WrongDtype, match="retain"):
+        UnlearningData(stored, floats, stored, 2)
+    with pytest.raises(WrongDtype):
+        stored.followed_by(floats)
+    with pytest.raises(ShapeMismatch):
+        floats.followed_by(LabelledSet(torch.zeros(2, 1, 3, 3), torch.tensor([0, 1])))
+
+
+def test_a_single_class_is_refused() -> None:
+    with pytest.raises(TooFewClasses, match="1 classes"):
+        UnlearningData(samples(0), samples(0), samples(0), 1)

@@ -128,3 +128,28 @@ def test_features_get_the_same_small_noise_for_every_model() -> None:
     assert all(map(torch.equal, views, perturbations(inputs, reference, salt=3)))
     noise = (torch.stack(views) - inputs).flatten(0, 1).std(dim=0)
     torch.testing.assert_close(noise, torch.tensor([0.1, 1.0]), rtol=0.03, atol=0)
+
+
+class Small(nn.Module):
+    """A device on which `fits` rows fit."""
+
+    def __init__(self, fits: int) -> None:
+        super().__init__()
+        self.fits = fits
+        self.batches: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.fits:
+            raise torch.OutOfMemoryError("no memory")
+        self.batches.append(len(x))
+        total = x.flatten(1).sum(dim=1)
+        return torch.stack([total, -total], dim=1)
+
+
+def test_predictions_are_halved_until_they_fit_the_memory() -> None:
+    model, inputs = Small(3).eval(), images(10)
+    logits = predict(model, inputs, batch_size=8)
+    torch.testing.assert_close(logits[:, 0], inputs.flatten(1).sum(dim=1))
+    assert max(model.batches) == 2
+    with pytest.raises(torch.OutOfMemoryError):
+        predict(Small(0).eval(), inputs)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from workers.unlearning.execution import Execution, device_of, lay_out
+from workers.unlearning.execution import Execution, NotDeterministic, device_of, lay_out
 from workers.unlearning.settings import MethodConfig
 from workers.unlearning.weights import restored_on_error
 
@@ -46,6 +46,7 @@ def test_the_record_says_what_auto_came_to() -> None:
         "device": "cpu",
         "precision": "float32",
         "channels_last": False,
+        "tf32_convolutions": False,
         "fused_optimizer": False,
         "deterministic": False,
         "threads": torch.get_num_threads(),
@@ -138,3 +139,17 @@ def test_without_the_switch_nothing_global_is_touched(switches: None) -> None:
 
 def test_a_model_without_parameters_is_on_the_cpu() -> None:
     assert device_of(nn.Flatten()) == torch.device("cpu")
+
+
+def test_a_deterministic_run_on_a_gpu_is_refused_if_cublas_was_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "workers.unlearning.execution.device_of", lambda model: torch.device("cuda")
+    )
+    config = MethodConfig(deterministic=True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with pytest.raises(NotDeterministic, match="CUBLAS_WORKSPACE_CONFIG=:4096:8"):
+        Execution.of(config, nn.Linear(1, 1))
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    assert Execution.of(config, nn.Linear(1, 1)).deterministic

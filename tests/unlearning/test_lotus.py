@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from workers.unlearning import calibration, lotus
-from workers.unlearning.errors import ShapeMismatch
+from workers.unlearning.errors import EmptySet, NonFiniteLogits, ShapeMismatch, TooFewClasses
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "unlearning.json").read_text())
 
@@ -130,3 +130,66 @@ def test_the_goal_of_a_wholly_forgotten_class_is_zero() -> None:
 def test_smoothing_pulls_the_accuracy_of_few_samples_towards_the_goal() -> None:
     assert calibration.smoothed_accuracy(3, 3, 10.0, 0.87) == pytest.approx(0.9)
     assert calibration.smoothed_accuracy(3, 4, 0.0, 0.2) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("logits", "is_forget", "noise", "error"),
+    [
+        ([[math.nan, 0.0]], [0], [[0.0, 0.0]], NonFiniteLogits),
+        ([[1.0, 0.0]], [1], [[math.inf, 0.0]], NonFiniteLogits),
+        ([[1.0]], [0], [[0.0]], TooFewClasses),
+        ([[1.0, 0.0]], [2], [[0.0, 0.0]], ShapeMismatch),
+        ([[1.0, 0.0]], [1, 0], [[0.0, 0.0]], ShapeMismatch),
+    ],
+)
+def test_targets_of_what_is_no_answer_are_refused(
+    logits: list[list[float]],
+    is_forget: list[int],
+    noise: list[list[float]],
+    error: type[Exception],
+) -> None:
+    with pytest.raises(error):
+        lotus.targets(torch.tensor(logits), torch.tensor(is_forget), 1.0, torch.tensor(noise))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-40, math.inf, math.nan])
+def test_targets_at_no_temperature_are_refused(temperature: float) -> None:
+    with pytest.raises(lotus.InvalidTemperature):
+        lotus.targets(torch.zeros(1, 2), torch.tensor([1]), temperature, torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("alpha", [1e6, math.inf, math.nan])
+def test_a_gain_beyond_the_range_of_numbers_is_refused(alpha: float) -> None:
+    with pytest.raises(lotus.InvalidTemperature):
+        lotus.temperature(alpha, 1.0, 0.5)
+
+
+def test_the_loss_of_no_rows_is_refused() -> None:
+    with pytest.raises(EmptySet):
+        lotus.loss(torch.zeros(0, 2), torch.zeros(0, 2))
+
+
+def test_an_accuracy_of_nothing_or_of_nan_is_refused() -> None:
+    with pytest.raises(EmptySet):
+        calibration.accuracy(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(ShapeMismatch):
+        calibration.accuracy(torch.zeros(4, 2), torch.tensor([0]))
+    with pytest.raises(NonFiniteLogits, match="1 of 2 rows"):
+        calibration.accuracy(torch.tensor([[math.nan, 0.0], [0.0, 1.0]]), torch.tensor([0, 1]))
+
+
+def test_forget_samples_of_classes_without_unseen_ones_are_counted() -> None:
+    labels = torch.tensor([0, 0, 2, 1])
+    assert calibration.uncalibrated(labels, torch.tensor([1, 2])) == 2
+
+
+def test_the_papers_goal_knows_no_classes() -> None:
+    logits, labels = logits_for([0, 1, 2, 0]), torch.tensor([0, 1, 2, 1])
+    forget, whole = torch.tensor([0, 1, 2]), torch.tensor([2])
+    plain, matched = (
+        calibration.target_accuracy(logits, labels, forget, whole, class_matched=flag)
+        for flag in (False, True)
+    )
+    assert plain == pytest.approx(3 / 4)
+    # class 0: 1 of 1, class 1: 1 of 2, class 2 is forgotten entirely and aims at 0
+    assert matched == pytest.approx((1 + 0.5 + 0) / 3)

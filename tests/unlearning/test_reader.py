@@ -5,49 +5,67 @@ import hashlib
 import pytest
 import torch
 
-from workers.unlearning.data import LabelledSet
-from workers.unlearning.errors import ShapeMismatch
+from workers.unlearning.data import LabelledSet, RowOutOfRange, UnlearningData
 from workers.unlearning.reader import ForbiddenRow, TrainingReader
 
 
+def rows(*labels: int) -> LabelledSet:
+    values = torch.tensor(labels, dtype=torch.float32)
+    return LabelledSet(torch.stack([values, 10 * values], dim=1), torch.tensor(labels))
+
+
+def data(forget: LabelledSet, retain: LabelledSet, **ids: torch.Tensor) -> UnlearningData:
+    return UnlearningData(forget, retain, rows(0, 1), 5, **ids)
+
+
+@pytest.fixture
 def reader() -> TrainingReader:
-    samples = LabelledSet(torch.arange(10.0).reshape(5, 2), torch.tensor([0, 1, 2, 3, 4]))
-    return TrainingReader(samples, torch.tensor([False, True, False, False, True]))
+    names = {"forget_ids": torch.tensor([41, 7]), "retain_ids": torch.tensor([300, 2, 90])}
+    return TrainingReader(data(rows(1, 4), rows(0, 2, 3), **names))
 
 
-def test_rows_are_handed_out_and_counted() -> None:
-    rows = reader()
-    assert rows.allowed.tolist() == [0, 2, 3]
-    assert rows.read(torch.tensor([2, 0])).labels.tolist() == [2, 0]
-    assert rows.read(torch.tensor([2])).inputs.tolist() == [[4.0, 5.0]]
-    served = rows.served()
+def digest(*names: int) -> str:
+    return hashlib.sha256(b"".join(name.to_bytes(8, "little") for name in names)).hexdigest()
+
+
+def test_rows_are_handed_out_and_counted(reader: TrainingReader) -> None:
+    assert reader.allowed.tolist() == [2, 3, 4]
+    assert reader.read(torch.tensor([3, 2])).labels.tolist() == [2, 0]
+    assert reader.read(torch.tensor([3])).inputs.tolist() == [[2.0, 20.0]]
+    served = reader.served()
     assert (served.rows_in_set, served.forbidden_rows, served.batches) == (5, 2, 2)
     assert (served.rows_served, served.distinct_rows_served) == (3, 2)
-    assert served.forbidden_rows_served == served.refused_batches == 0
+    assert served.forbidden_rows_served == served.refused_batches == served.equal_rows == 0
 
 
-def test_a_batch_with_a_forget_row_is_refused_as_a_whole_and_noted() -> None:
-    rows = reader()
+def test_a_batch_with_a_forget_row_is_refused_as_a_whole_and_noted(reader: TrainingReader) -> None:
     with pytest.raises(ForbiddenRow, match="1 of 2 rows"):
-        rows.read(torch.tensor([0, 4]))
-    served = rows.served()
-    assert (served.rows_served, served.refused_batches) == (0, 1)
+        reader.read(torch.tensor([2, 1]))
+    served = reader.served()
+    assert (served.rows_served, served.batches, served.refused_batches) == (0, 0, 1)
 
 
-def test_digests_name_the_rows_that_may_be_and_that_were_read() -> None:
-    rows = reader()
-    eight_bytes_each = b"".join(row.to_bytes(8, "little") for row in (0, 2, 3))
-    expected = hashlib.sha256(eight_bytes_each).hexdigest()
-    assert rows.served().distinct_sha256 == hashlib.sha256(b"").hexdigest()
-    rows.read(torch.tensor([3, 0]))
-    assert rows.served().allowed_sha256 == expected
-    assert rows.served().distinct_sha256 != expected
-    rows.read(torch.tensor([2]))
-    assert rows.served().distinct_sha256 == expected
+@pytest.mark.parametrize("place", [-1, 5])
+def test_a_row_that_does_not_exist_is_refused(reader: TrainingReader, place: int) -> None:
+    with pytest.raises(RowOutOfRange, match="1 of 2 rows asked for lie outside a set of 5"):
+        reader.read(torch.tensor([2, place]))
+    assert reader.served().batches == 0
 
 
-def test_a_mask_that_does_not_fit_the_set_is_refused() -> None:
-    samples = LabelledSet(torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
-    for mask in (torch.zeros(2, dtype=torch.bool), torch.zeros(3)):
-        with pytest.raises(ShapeMismatch):
-            TrainingReader(samples, mask)
+def test_digests_are_of_the_owners_names_for_the_rows(reader: TrainingReader) -> None:
+    assert reader.served().forbidden_sha256 == digest(7, 41)
+    assert reader.served().allowed_sha256 == digest(2, 90, 300)
+    assert reader.served().distinct_sha256 == digest()
+    reader.read(torch.tensor([4, 2]))
+    assert reader.served().distinct_sha256 == digest(90, 300)
+    reader.read(torch.tensor([3]))
+    assert reader.served().distinct_sha256 == reader.served().allowed_sha256
+
+
+def test_a_copy_of_a_forget_row_among_the_retained_ones_is_counted() -> None:
+    assert TrainingReader(data(rows(1, 4), rows(0, 1, 4, 4))).served().equal_rows == 3
+
+
+def test_without_names_rows_are_numbered_from_zero() -> None:
+    served = TrainingReader(data(rows(1, 4), rows(0, 2))).served()
+    assert (served.forbidden_sha256, served.allowed_sha256) == (digest(0, 1), digest(2, 3))

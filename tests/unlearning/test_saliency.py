@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workers.unlearning.data import LabelledSet
-from workers.unlearning.errors import NonFiniteLoss
+from workers.unlearning.errors import NonFiniteGradient, NonFiniteLoss
 from workers.unlearning.saliency import (
     hold_outside,
     largest,
@@ -140,3 +140,26 @@ def test_held_weights_stay_bit_equal_under_momentum_and_decay(name: str) -> None
     moved = model.weight != start["weight"]
     assert moved.tolist() == [[True, False], [False, True]]
     assert torch.equal(model.bias, start["bias"])  # not named by the mask
+
+
+class Kinked(nn.Module):
+    """Finite answers whose gradient is not: the slope of a square root at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * (1.0 + (self.weight**2).sqrt())
+
+
+def test_a_gradient_that_is_not_finite_is_no_sign_of_little_importance() -> None:
+    samples = LabelledSet(torch.eye(2), torch.tensor([0, 1]))
+    training = Training.of(Kinked().eval(), View(), MethodConfig(), torch.Generator())
+    for measure in (
+        lambda: mean_gradient(training, samples, 2),
+        lambda: squared_batch_gradients(training, samples, 2),
+        lambda: squared_sample_gradients(training, samples),
+    ):
+        with pytest.raises(NonFiniteGradient, match="1 of 1"):
+            measure()

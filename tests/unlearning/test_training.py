@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workers.unlearning.data import LabelledSet
-from workers.unlearning.errors import NonFiniteLoss
+from workers.unlearning.errors import NonFiniteLoss, TooFewRows
 from workers.unlearning.settings import MethodConfig
 from workers.unlearning.training import Training, supervised_epoch
 from workers.unlearning.views import View
@@ -275,3 +275,31 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_with_its_number(value: float) 
     with pytest.raises(NonFiniteLoss, match="epoch 4, step 2"), training.epoch(4):
         training.step(sgd(model), 2, lambda _: weight.sum())
         training.step(sgd(model), 2, lambda _: weight.sum() * value)
+
+
+def test_no_part_of_a_halved_batch_is_too_small_for_batch_norm() -> None:
+    class Fits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = normed()
+
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) > 3:
+                raise torch.OutOfMemoryError("no memory")
+            logits: Tensor = self.inner(x)
+            return logits
+
+    model = Fits()
+    training, samples = training_of(model), rows(5)
+    with training.epoch(1):
+        supervised_epoch(training, sgd(model), samples, 5)
+    assert training.steps == 1
+    assert training.largest_part == 2
+
+
+def test_a_single_row_is_no_batch_for_batch_norm() -> None:
+    model = normed()
+    training = training_of(model)
+    refused = pytest.raises(TooFewRows, match="a batch of 1 rows, where BatchNorm needs 2")
+    with refused, training.epoch(1):
+        supervised_epoch(training, sgd(model), rows(1), 4)

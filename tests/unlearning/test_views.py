@@ -95,7 +95,7 @@ def test_the_generator_decides_the_augmentation() -> None:
     [
         ({"mean": (0.5,)}, "1 means and 0 deviations"),
         ({"mean": (0.5,), "std": (0.0,)}, "positive"),
-        ({"mean": (0.5,), "std": (float("nan"),)}, "positive"),
+        ({"mean": (0.5,), "std": (float("nan"),)}, "finite"),
         ({"crop_padding": -1}, "crop_padding"),
     ],
 )

@@ -10,6 +10,7 @@ from workers.unlearning.weights import (
     batch_norm_frozen,
     fewest_rows,
     frozen_copy,
+    recalibrate_batch_norm,
     restored_on_error,
     snapshot,
 )
@@ -98,3 +99,28 @@ def test_freezing_leaves_layers_in_eval_mode_there() -> None:
 def test_batch_norm_needs_two_rows() -> None:
     assert fewest_rows(network()) == 2
     assert fewest_rows(nn.Linear(2, 2)) == 1
+
+
+def test_an_error_while_statistics_are_estimated_leaves_the_momentum_as_it_was() -> None:
+    layer = nn.BatchNorm1d(2)
+
+    class Failing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        recalibrate_batch_norm(Failing(), torch.zeros(4, 2), 2)
+    assert layer.momentum == 0.1
+    assert not layer.training
+
+
+def test_no_gradient_of_the_forget_set_stays_on_the_model() -> None:
+    model = nn.Linear(2, 2)
+    with restored_on_error(model):
+        model(torch.ones(1, 2)).sum().backward()
+        assert model.weight.grad is not None
+    assert model.weight.grad is None

@@ -265,3 +265,20 @@ def test_an_entry_point_that_is_no_architecture_is_refused(
     installed.append(FakeEntryPoint("odd", print))
     with pytest.raises(architectures.ArchitectureError, match="no ArchitectureConfig"):
         architectures.build("odd", {})
+
+
+def test_weights_from_before_batch_norm_counted_its_batches_are_taken() -> None:
+    config = {"in_channels": 1, "image_size": 8, "num_classes": 2}
+    expected = architectures.expected_tensors("resnet-small", config)
+    older = {k: v for k, v in expected.items() if not k.endswith("num_batches_tracked")}
+    assert len(older) < len(expected)
+    architectures.check_weights("resnet-small", config, older)
+    model = architectures.build("resnet-small", config)
+    state = {k: v for k, v in model.state_dict().items() if k in older}
+    architectures.build("resnet-small", config).load_state_dict(state, strict=True)
+
+
+def test_an_mlp_that_would_exhaust_memory_is_refused_by_its_hidden_layers() -> None:
+    config = {"in_features": 65_536, "hidden": [4_096] * 8, "num_classes": 100_000}
+    with pytest.raises(InvalidArchitectureConfig, match=r"config\.hidden: .*700,000,000"):
+        architectures.parse_config("mlp", config)

@@ -13,6 +13,7 @@ from torch import Tensor
 from workers.unlearning.errors import (
     EmptyForgetSet,
     EmptySet,
+    ForgetSetTooLarge,
     LabelOutOfRange,
     ShapeMismatch,
     TooFewClasses,
@@ -29,6 +30,18 @@ class WrongDtype(UnlearningError):
 class NonFiniteInputs(UnlearningError):
     def __init__(self, rows: int, total: int) -> None:
         super().__init__(f"{rows} of {total} inputs hold NaN or infinity")
+
+
+class RowOutOfRange(UnlearningError):
+    def __init__(self, rows: int, asked: int, total: int) -> None:
+        super().__init__(f"{rows} of {asked} rows asked for lie outside a set of {total}")
+
+
+class RepeatedRows(UnlearningError):
+    """A training row is named twice: within a set, or in the forget set and the retain set."""
+
+    def __init__(self, rows: int, total: int) -> None:
+        super().__init__(f"{rows} of {total} training rows are named more than once")
 
 
 class DeviceMismatch(UnlearningError):
@@ -69,25 +82,74 @@ class LabelledSet:
 
     def select(self, rows: Tensor) -> LabelledSet:
         """The given rows (indices or a mask), in the given order."""
-        return LabelledSet(self.inputs[rows], self.labels[rows])
+        return _checked_already(self.inputs[rows], self.labels[rows])
 
     def followed_by(self, other: LabelledSet) -> LabelledSet:
-        """The rows of both, in this order."""
-        return LabelledSet(
+        """The rows of both, in this order. Raises WrongDtype or ShapeMismatch."""
+        if other.inputs.dtype != self.inputs.dtype:
+            raise WrongDtype("inputs of both sets", self.inputs.dtype, other.inputs.dtype)
+        if other.input_shape != self.input_shape:
+            raise ShapeMismatch("inputs of two sets", self.input_shape, other.input_shape)
+        return _checked_already(
             torch.cat([self.inputs, other.inputs]), torch.cat([self.labels, other.labels])
         )
+
+
+def _checked_already(inputs: Tensor, labels: Tensor) -> LabelledSet:
+    """Rows of checked sets need no second look, which on a GPU would wait for the device."""
+    rows = object.__new__(LabelledSet)
+    object.__setattr__(rows, "inputs", inputs)
+    object.__setattr__(rows, "labels", labels)
+    return rows
 
 
 @dataclass(frozen=True)
 class UnlearningData:
     """D_f, D_r and the validation half of D_u: everything that unlearning may look at, and how the
-    network sees it."""
+    network sees it.
+
+    forget_ids, retain_ids   (n_f,), (n_r,) int64 names of the rows in the owner's training set,
+                             each once; by default 0 to n_f - 1 and n_f to n_f + n_r - 1
+    """
 
     forget: LabelledSet
     retain: LabelledSet
     validation: LabelledSet
     num_classes: int
     view: View = field(default_factory=View)
+    forget_ids: Tensor | None = None
+    retain_ids: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        training: LabelledSet,
+        forget_rows: Tensor,
+        validation: LabelledSet,
+        num_classes: int,
+        view: View | None = None,
+    ) -> UnlearningData:
+        """From the whole training set and the places (n_f,) of the rows to forget, which become
+        the rows' names. Raises RowOutOfRange, RepeatedRows, EmptyForgetSet or ForgetSetTooLarge."""
+        rows = forget_rows.to(training.labels.device, torch.int64)
+        outside = int(((rows < 0) | (rows >= len(training))).sum())
+        if outside:
+            raise RowOutOfRange(outside, len(rows), len(training))
+        _require_distinct(rows)
+        if len(rows) >= len(training):
+            raise ForgetSetTooLarge(len(rows), len(training))
+        kept = torch.ones(len(training), dtype=torch.bool, device=rows.device)
+        kept[rows] = False
+        others = torch.nonzero(kept).flatten()
+        return cls(
+            training.select(rows),
+            training.select(others),
+            validation,
+            num_classes,
+            view or View(),
+            rows,
+            others,
+        )
 
     def __post_init__(self) -> None:
         if self.num_classes < 2:
@@ -101,11 +163,34 @@ class UnlearningData:
                 raise ShapeMismatch(
                     f"inputs of {name} and forget set", samples.input_shape, self.forget.input_shape
                 )
+            if samples.inputs.dtype != self.forget.inputs.dtype:
+                raise WrongDtype(
+                    f"inputs of the {name} set", self.forget.inputs.dtype, samples.inputs.dtype
+                )
             if samples.inputs.device != self.forget.inputs.device:
                 raise DeviceMismatch(f"{name} and forget set")
             outside = (samples.labels < 0) | (samples.labels >= self.num_classes)
             if bool(outside.any()):
-                raise LabelOutOfRange(int(outside.sum()), len(samples), self.num_classes)
+                raise LabelOutOfRange(int(outside.sum()), len(samples), self.num_classes, name)
+        self._check_ids()
+
+    def _check_ids(self) -> None:
+        for name, ids, samples in (
+            ("forget_ids", self.forget_ids, self.forget),
+            ("retain_ids", self.retain_ids, self.retain),
+        ):
+            if (self.forget_ids is None) != (self.retain_ids is None):
+                raise ShapeMismatch("forget_ids and retain_ids, both or neither", (0,), (1,))
+            if ids is not None and ids.shape != samples.labels.shape:
+                raise ShapeMismatch(name, ids.shape, samples.labels.shape)
+        _require_distinct(torch.cat(self.row_ids()))
+
+    def row_ids(self) -> tuple[Tensor, Tensor]:
+        """(n_f,), (n_r,) int64 names of the training rows, on the CPU."""
+        if self.forget_ids is None or self.retain_ids is None:
+            places = torch.arange(len(self.forget) + len(self.retain))
+            return places[: len(self.forget)], places[len(self.forget) :]
+        return self.forget_ids.cpu().long(), self.retain_ids.cpu().long()
 
     def sets(self) -> dict[str, LabelledSet]:
         return {"forget": self.forget, "retain": self.retain, "validation": self.validation}
@@ -119,6 +204,12 @@ class UnlearningData:
     def forgets_whole_classes(self) -> bool:
         """True if every class in the forget set is forgotten entirely."""
         return bool(torch.isin(self.forget.labels, self.whole_classes()).all())
+
+
+def _require_distinct(rows: Tensor) -> None:
+    repeated = len(rows) - len(torch.unique(rows))
+    if repeated:
+        raise RepeatedRows(repeated, len(rows))
 
 
 def split_unseen(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:

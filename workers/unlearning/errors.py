@@ -40,9 +40,34 @@ class NonFiniteLoss(UnlearningError):
         super().__init__(f"loss {loss} in epoch {epoch}, step {step}")
 
 
+class NonFiniteGradient(UnlearningError):
+    """The loss is finite and its gradient is not: nothing can be read off such a gradient."""
+
+    def __init__(self, values: int, total: int) -> None:
+        super().__init__(f"{values} of {total} gradient values are NaN or infinite")
+
+
+class NothingToTrain(UnlearningError):
+    def __init__(self, frozen: int) -> None:
+        super().__init__(f"no parameter may move: {frozen} are frozen")
+
+
+class TooFewRows(UnlearningError):
+    """BatchNorm in train mode has no variance of a single row."""
+
+    def __init__(self, rows: int, needed: int) -> None:
+        super().__init__(f"a batch of {rows} rows, where BatchNorm needs {needed}")
+
+
+class ForgetSetTooLarge(UnlearningError):
+    def __init__(self, forget: int, training: int) -> None:
+        super().__init__(f"{forget} of {training} training samples to forget: none would be left")
+
+
 class LabelOutOfRange(UnlearningError):
-    def __init__(self, count: int, total: int, num_classes: int) -> None:
-        super().__init__(f"{count} of {total} labels lie outside 0..{num_classes - 1}")
+    def __init__(self, count: int, total: int, num_classes: int, where: str = "") -> None:
+        of = f" of the {where} set" if where else ""
+        super().__init__(f"{count} of {total} labels{of} lie outside 0..{num_classes - 1}")
 
 
 class ShapeMismatch(UnlearningError):

@@ -90,18 +90,36 @@ def predict(
     """(N, *input_shape) -> (N, C) float32 logits on the CPU, batch by batch, never augmented.
 
     `view` says what the network sees of stored inputs. `bfloat16`: forward under autocast.
-    `device` is where the model lives; by default that of its first parameter.
+    `device` is where the model lives; by default that of its first parameter. Where its memory runs
+    out the batch is halved, as often as it takes.
     """
     require_eval_mode(model)
     target = device_of(model) if device is None else torch.device(device)
+    if not len(inputs):
+        return torch.empty(0, 0)
     seen = (view or View()).plain
+
+    def answers(size: int) -> Tensor | None:
+        # They stay on the device until the last one: a copy after every batch would wait for it.
+        try:
+            return torch.cat(
+                [
+                    model(seen(batch.to(target, non_blocking=True))).float()
+                    for batch in torch.split(inputs, size)
+                ]
+            )
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+        return None
+
+    size = min(max(1, batch_size), len(inputs))
     with torch.inference_mode(), torch.autocast(target.type, torch.bfloat16, enabled=bfloat16):
-        # Answers stay on the device until the last one: a copy after every batch would wait for it.
-        parts = [
-            model(seen(batch.to(target, non_blocking=True))).float()
-            for batch in torch.split(inputs, batch_size)
-        ]
-    logits = torch.cat(parts).cpu() if len(inputs) else torch.empty(0, 0)
+        found = answers(size)
+        while found is None:
+            size //= 2
+            found = answers(size)
+    logits = found.cpu()
     _check_logits(logits, len(inputs))
     return logits
 

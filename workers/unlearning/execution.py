@@ -14,7 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from workers.unlearning.errors import UnlearningError
 from workers.unlearning.settings import MethodConfig
+
+# cuBLAS reads it when it is first used in a process, so it cannot be set later.
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+class NotDeterministic(UnlearningError):
+    def __init__(self) -> None:
+        super().__init__(f"set {WORKSPACE}=:4096:8 before the process starts to use the GPU")
 
 
 @dataclass(frozen=True)
@@ -31,8 +40,10 @@ class Execution:
         fast = config.kernels == "fast" or (config.kernels == "auto" and device.type == "cuda")
         fast = fast and not config.deterministic
         wanted = config.precision == "bfloat16"
-        if config.precision == "auto" and not config.deterministic:
-            wanted = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        if config.precision == "auto" and not config.deterministic and device.type == "cuda":
+            wanted = torch.cuda.is_bf16_supported(including_emulation=False)
+        if config.deterministic and device.type == "cuda" and not os.environ.get(WORKSPACE):
+            raise NotDeterministic()
         return cls(
             device=device,
             bfloat16=wanted,
@@ -47,6 +58,7 @@ class Execution:
             "device": self.device.type,
             "precision": "bfloat16" if self.bfloat16 else "float32",
             "channels_last": self.channels_last,
+            "tf32_convolutions": self.device.type == "cuda" and torch.backends.cudnn.allow_tf32,
             "fused_optimizer": self.fused,
             "deterministic": self.deterministic,
             "threads": torch.get_num_threads(),
@@ -72,20 +84,18 @@ class Execution:
     @contextmanager
     def settings(self) -> Iterator[None]:
         """torch's global switches for the time of a training pass, then as they were."""
-        if not self.deterministic:
-            yield
-            return
-        # cuBLAS reads it when its first handle is made: set it before the process touches a GPU.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        before = torch.are_deterministic_algorithms_enabled()
+        deterministic = torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
         benchmark = torch.backends.cudnn.benchmark
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
+        if self.deterministic:
+            torch.use_deterministic_algorithms(True)
+            torch.backends.cudnn.benchmark = False
+        elif self.channels_last:
+            torch.backends.cudnn.benchmark = True  # batches are of one size: worth choosing once
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before, warn_only=warn_only)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
             torch.backends.cudnn.benchmark = benchmark
 
 

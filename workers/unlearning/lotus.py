@@ -8,7 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workers.unlearning.errors import ShapeMismatch, UnlearningError
+from workers.unlearning.errors import (
+    EmptySet,
+    NonFiniteLogits,
+    ShapeMismatch,
+    TooFewClasses,
+    UnlearningError,
+)
+
+# exp(-+80) is still a normal float32, and logits of any trained network over it are finite.
+LARGEST_EXPONENT = 80.0
 
 
 class InvalidTemperature(UnlearningError):
@@ -24,9 +33,12 @@ def temperature(alpha: float, forget_accuracy: float, unseen_accuracy: float) ->
     for accuracy in (forget_accuracy, unseen_accuracy):
         if not 0.0 <= accuracy <= 1.0:
             raise InvalidTemperature("an accuracy must lie in [0, 1]")
-    if not alpha > 0.0:
-        raise InvalidTemperature("alpha must be positive")
-    return math.exp(alpha * (forget_accuracy - unseen_accuracy))
+    exponent = alpha * (forget_accuracy - unseen_accuracy)
+    if not (alpha > 0.0 and abs(exponent) <= LARGEST_EXPONENT):
+        raise InvalidTemperature(
+            f"alpha must be positive, and alpha times the gap at most {LARGEST_EXPONENT:g}"
+        )
+    return math.exp(exponent)
 
 
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -50,16 +62,32 @@ def targets(
     teacher_logits z (N, C); is_forget (N,) bool or 0/1; noise g (N, C), or a generator to draw it.
     """
     logits = teacher_logits if teacher_logits.dtype == torch.float64 else teacher_logits.float()
+    if logits.ndim != 2:
+        raise ShapeMismatch("teacher logits", logits.shape, (-1, -1))
+    if logits.shape[1] < 2:
+        raise TooFewClasses(logits.shape[1])
     if isinstance(noise, torch.Generator):
         noise = gumbel_noise(tuple(logits.shape), noise).to(logits.device)
-    if noise.shape != logits.shape or is_forget.shape != logits.shape[:1]:
-        raise ShapeMismatch("teacher logits and noise or is_forget", logits.shape, noise.shape)
-    if not (math.isfinite(temperature) and temperature > 0.0):
+    if noise.shape != logits.shape:
+        raise ShapeMismatch("teacher logits and noise", logits.shape, noise.shape)
+    if is_forget.shape != logits.shape[:1] or bool(((is_forget != 0) & (is_forget != 1)).any()):
+        raise ShapeMismatch("teacher logits and is_forget, 0 or 1", logits.shape, is_forget.shape)
+    bad = int((~torch.isfinite(logits + noise)).any(dim=1).sum())
+    if bad:
+        raise NonFiniteLogits(bad, len(logits), "teacher logits and noise")
+    if not abs(math.log(temperature) if temperature > 0.0 else math.inf) <= LARGEST_EXPONENT:
         raise InvalidTemperature("the temperature must be positive and finite")
-    perturbed = logits + noise
+    return perturbed_answers(logits, is_forget.bool(), temperature, noise)
+
+
+def perturbed_answers(
+    teacher_logits: Tensor, is_forget: Tensor, temperature: float, noise: Tensor
+) -> Tensor:
+    """`targets` of values that were checked before: nothing here waits for a GPU."""
+    perturbed = teacher_logits + noise
     soft = F.softmax(perturbed / temperature, dim=1)
-    sampled = F.one_hot(perturbed.argmax(dim=1), logits.shape[1]).to(soft.dtype)
-    return torch.where(is_forget.bool().unsqueeze(1), soft, sampled)
+    sampled = F.one_hot(perturbed.argmax(dim=1), perturbed.shape[1]).to(soft.dtype)
+    return torch.where(is_forget.unsqueeze(1), soft, sampled)
 
 
 def loss(student_logits: Tensor, targets: Tensor) -> Tensor:
@@ -67,6 +95,8 @@ def loss(student_logits: Tensor, targets: Tensor) -> Tensor:
 
     -(1/N) sum_i sum_c targets_ic log softmax(student_logits)_ic
     """
+    if not len(targets):
+        raise EmptySet("batch's target")
     if student_logits.shape != targets.shape:
         raise ShapeMismatch("student logits and targets", student_logits.shape, targets.shape)
     log_probs = F.log_softmax(student_logits.to(targets.dtype), dim=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from workers.unlearning.errors import NothingToTrain
 from workers.unlearning.training import Training
 
 
@@ -44,4 +45,7 @@ def sgd(
 
 
 def _trainable(model: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+    moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not moving:
+        raise NothingToTrain(sum(1 for _ in model.parameters()))
+    return moving

@@ -7,14 +7,15 @@ shown: every row goes through `TrainingReader`, which counts what it served and 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from workers.unlearning.data import LabelledSet
-from workers.unlearning.errors import ShapeMismatch, UnlearningError
+from workers.unlearning.data import LabelledSet, RowOutOfRange, UnlearningData
+from workers.unlearning.errors import UnlearningError
 
 
 class ForbiddenRow(UnlearningError):
@@ -26,66 +27,90 @@ class ForbiddenRow(UnlearningError):
 
 @dataclass(frozen=True)
 class Served:
-    """What a reader handed out so far. Rows are places in the whole training set.
+    """What a reader handed out so far. Rows are known by their names in the owner's training set.
 
-    allowed_sha256   of the places that may be served: ascending, 8 bytes each, little-endian
-    distinct_sha256  of the places that were served; the same once every allowed row was
+    equal_rows       allowed rows with the same input, byte for byte, as a forbidden one: another
+                     copy of what is to be forgotten, if they are the same person's
+    allowed_sha256   of the names that may be served: ascending, 8 bytes each, little-endian
+    forbidden_sha256 of the names that may not
+    distinct_sha256  of the names that were served; allowed_sha256 once every allowed row was
     """
 
     rows_in_set: int
     forbidden_rows: int
+    equal_rows: int
     batches: int
     rows_served: int  # with repetitions
     distinct_rows_served: int
-    forbidden_rows_served: int  # 0, or the reader has a fault: counted apart from the check
+    forbidden_rows_served: int  # by name, where the refusal goes by place
     refused_batches: int
     allowed_sha256: str
+    forbidden_sha256: str
     distinct_sha256: str
 
 
 class TrainingReader:
-    """The training set, of which the rows marked `forbidden` (N,) bool cannot be read."""
+    """The training set, of which the forget rows cannot be read."""
 
-    def __init__(self, samples: LabelledSet, forbidden: Tensor) -> None:
-        if forbidden.dtype != torch.bool or forbidden.shape != samples.labels.shape:
-            raise ShapeMismatch("labels and forbidden", samples.labels.shape, forbidden.shape)
-        self._samples = samples
-        self._forbidden = forbidden.to(samples.labels.device)
-        self._times = torch.zeros(len(samples), dtype=torch.int64, device=samples.labels.device)
+    def __init__(self, data: UnlearningData) -> None:
+        self._samples = data.forget.followed_by(data.retain)
+        self._names = torch.cat(data.row_ids())
+        self._forgotten = len(data.forget)  # they come first
+        self._times = torch.zeros(len(self._samples), dtype=torch.int64)
         self._batches = self._refused = 0
+        self._equal_rows = _equal_rows(data.forget, data.retain)
+
+    def __len__(self) -> int:
+        return len(self._samples)
 
     @property
     def allowed(self) -> Tensor:
         """Places (n_r,) that may be read, ascending."""
-        return torch.nonzero(~self._forbidden).flatten()
+        return torch.arange(self._forgotten, len(self._samples))
 
     def read(self, rows: Tensor) -> LabelledSet:
-        """The samples at these places (b,). Raises ForbiddenRow if one of them may not be read."""
-        rows = rows.to(self._samples.labels.device)
-        forbidden = int(self._forbidden[rows].sum())
+        """The samples at these places (b,) int64. Raises ForbiddenRow if one of them may not be
+        read, RowOutOfRange if there is none."""
+        places = rows.cpu()
+        outside = int(((places < 0) | (places >= len(self))).sum())
+        if outside:
+            raise RowOutOfRange(outside, len(rows), len(self))
+        forbidden = int((places < self._forgotten).sum())
         if forbidden:
             self._refused += 1
             raise ForbiddenRow(forbidden, len(rows))
         self._batches += 1
-        self._times.index_add_(0, rows, torch.ones_like(rows))
-        return LabelledSet(self._samples.inputs[rows], self._samples.labels[rows])
+        self._times.index_add_(0, places, torch.ones_like(places))
+        return self._samples.select(rows.to(self._samples.labels.device))
 
     def served(self) -> Served:
-        times = self._times.cpu()
-        forbidden = self._forbidden.cpu()
+        read = self._times > 0
+        forgotten, allowed = self._names[: self._forgotten], self._names[self._forgotten :]
         return Served(
-            rows_in_set=len(times),
-            forbidden_rows=int(forbidden.sum()),
+            rows_in_set=len(self),
+            forbidden_rows=len(forgotten),
+            equal_rows=self._equal_rows,
             batches=self._batches,
-            rows_served=int(times.sum()),
-            distinct_rows_served=int((times > 0).sum()),
-            forbidden_rows_served=int(times[forbidden].sum()),
+            rows_served=int(self._times.sum()),
+            distinct_rows_served=int(read.sum()),
+            forbidden_rows_served=int(torch.isin(self._names[read], forgotten).sum()),
             refused_batches=self._refused,
-            allowed_sha256=_digest(~forbidden),
-            distinct_sha256=_digest(times > 0),
+            allowed_sha256=_digest(allowed),
+            forbidden_sha256=_digest(forgotten),
+            distinct_sha256=_digest(self._names[read]),
         )
 
 
-def _digest(mask: Tensor) -> str:
-    places = np.flatnonzero(mask.numpy()).astype("<i8")
-    return hashlib.sha256(places.tobytes()).hexdigest()
+def _equal_rows(forget: LabelledSet, retain: LabelledSet) -> int:
+    known = set(_contents(forget))
+    return sum(content in known for content in _contents(retain))
+
+
+def _contents(samples: LabelledSet) -> Iterator[bytes]:
+    for chunk in torch.split(samples.inputs, 1_024):
+        for row in chunk.cpu().numpy():
+            yield hashlib.sha256(row.tobytes()).digest()
+
+
+def _digest(names: Tensor) -> str:
+    return hashlib.sha256(np.sort(names.numpy()).astype("<i8").tobytes()).hexdigest()

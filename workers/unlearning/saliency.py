@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from workers.unlearning.data import LabelledSet
-from workers.unlearning.errors import NonFiniteLoss
+from workers.unlearning.errors import NonFiniteGradient, NonFiniteLoss
 from workers.unlearning.training import Training
 
 ByParameter = dict[str, Tensor]
@@ -31,18 +31,22 @@ def mean_gradient(training: Training, samples: LabelledSet, batch_size: int) -> 
     total: ByParameter = {}
     for rows, gradient in zip(batches, _gradients(training, samples, batches), strict=True):
         _add(total, {name: g * (len(rows) / len(samples)) for name, g in gradient.items()})
-    return total
+    return _finite(total)
 
 
 def squared_batch_gradients(
     training: Training, samples: LabelledSet, batch_size: int
 ) -> ByParameter:
-    """Mean over shuffled batches of the squared gradient of a batch's mean loss: (P,) by name."""
+    """Mean over shuffled batches of the squared gradient of a batch's mean loss: (P,) by name.
+
+    Such a square shrinks with the size of the batch, so a shorter last one is left out.
+    """
     batches = training.batches(len(samples), batch_size)
+    batches = [rows for rows in batches if len(rows) == len(batches[0])]
     total: ByParameter = {}
     for gradient in _gradients(training, samples, batches):
         _add(total, {name: g.square() / len(batches) for name, g in gradient.items()})
-    return total
+    return _finite(total)
 
 
 def squared_sample_gradients(training: Training, samples: LabelledSet) -> ByParameter:
@@ -68,7 +72,7 @@ def squared_sample_gradients(training: Training, samples: LabelledSet) -> ByPara
             summed_loss += float(losses.sum())
             _add(total, {name: g.square().sum(0) / len(samples) for name, g in gradients.items()})
     _check_finite(summed_loss, math.ceil(len(samples) / at_once))
-    return total
+    return _finite(total)
 
 
 def largest(saliency: Mapping[str, Tensor], share: float) -> ByParameter:
@@ -85,6 +89,15 @@ def largest(saliency: Mapping[str, Tensor], share: float) -> ByParameter:
         name: part.reshape(value.shape)
         for (name, value), part in zip(saliency.items(), parts, strict=True)
     }
+
+
+def most_salient(
+    training: Training, samples: LabelledSet, batch_size: int, share: float
+) -> ByParameter:
+    """1(|grad CE| >= gamma) over a set, gamma the value that lets `share` of all weights through:
+    masks (P,) bool. SalUn, arXiv 2310.12508, equation 3."""
+    gradient = mean_gradient(training, samples, batch_size)
+    return largest({name: g.abs() for name, g in gradient.items()}, share)
 
 
 def hold_outside(
@@ -140,6 +153,13 @@ def _add(total: ByParameter, part: Mapping[str, Tensor]) -> None:
 
 
 def _check_finite(loss: float, step: int) -> None:
-    """A NaN in a gradient compares as false, and would pass for a weight of no importance."""
     if not math.isfinite(loss):
         raise NonFiniteLoss(1, step, loss)
+
+
+def _finite(total: ByParameter) -> ByParameter:
+    """A NaN compares as false, and would pass for a weight of no importance."""
+    bad = sum(int((~torch.isfinite(value)).sum()) for value in total.values())
+    if bad:
+        raise NonFiniteGradient(bad, sum(value.numel() for value in total.values()))
+    return total

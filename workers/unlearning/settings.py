@@ -6,7 +6,6 @@ with `real`, `integer`, `flag` or `choice`, which hold the default and the bound
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Self
@@ -24,7 +23,7 @@ def real(default: float, low: float, high: float) -> Any:
     """A number in the closed interval [low, high]."""
 
     def check(value: Any) -> str | None:
-        good = _is_number(value) and math.isfinite(value) and low <= value <= high
+        good = _is_number(value) and low <= value <= high  # NaN is in no interval
         return None if good else f"must be a number from {low:g} to {high:g}"
 
     return field(default=default, metadata={"check": check, "bounds": (low, high)})

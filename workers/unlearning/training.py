@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from workers.unlearning import weights
 from workers.unlearning.data import LabelledSet
-from workers.unlearning.errors import NonFiniteLoss
+from workers.unlearning.errors import NonFiniteLoss, TooFewRows
 from workers.unlearning.execution import Execution
 from workers.unlearning.settings import MethodConfig
 from workers.unlearning.views import View
@@ -91,6 +91,9 @@ class Training:
         When device memory runs out the batch is halved, as often as it takes, and the gradients of
         its parts are added up: the same step, except that BatchNorm then sees smaller batches.
         """
+        needed = weights.fewest_rows(self.model)
+        if rows < needed:
+            raise TooFewRows(rows, needed)
         while True:
             optimizer.zero_grad()
             loss = self._accumulate(rows, loss_of)
@@ -137,8 +140,8 @@ class Training:
 
     def _parts(self, rows: int) -> list[slice]:
         size = min(self.largest_part or rows, rows)
-        count = math.ceil(rows / size)
-        # Equal parts: none of a single row, which BatchNorm could not take.
+        # Equal parts, none with fewer rows than BatchNorm needs.
+        count = max(1, min(math.ceil(rows / size), rows // weights.fewest_rows(self.model)))
         ends = [round(rows * i / count) for i in range(count + 1)]
         return [slice(start, stop) for start, stop in pairwise(ends)]
 
@@ -148,10 +151,8 @@ class Training:
         the losses, since a NaN stays in the weights. Raises NonFiniteLoss."""
         self._losses.clear()
         self.model.train()
-        devices = [self.execution.device] if self.execution.device.type == "cuda" else []
-        # Dropout draws from torch's global generator: seed it, and leave it as it was.
-        with torch.random.fork_rng(devices=devices), self.execution.settings():
-            torch.manual_seed((self.generator.initial_seed() + number) % 2**63)
+        seed = (self.generator.initial_seed() + number) % 2**63
+        with _dropout_seed(seed, self.execution.device), self.execution.settings():
             yield
         self.model.eval()
         loss = self.mean_loss()
@@ -165,6 +166,19 @@ class Training:
         losses = torch.stack([loss for loss, _ in self._losses]).double()
         rows = torch.tensor([n for _, n in self._losses], dtype=torch.float64)
         return float((losses.cpu() * rows).sum() / rows.sum())
+
+
+@contextmanager
+def _dropout_seed(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout draws from torch's global generators: seed the two that a run uses, and leave them as
+    they were. torch.manual_seed would seed those of every other GPU, too."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 def supervised_epoch(

@@ -5,7 +5,9 @@ Images may be kept as uint8, a quarter of their size in float32. N images, D cha
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +37,8 @@ class View:
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std):
             raise InvalidView(f"{len(self.mean)} means and {len(self.std)} deviations")
+        if not all(map(math.isfinite, (*self.mean, *self.std))):
+            raise InvalidView("means and deviations must be finite")
         if any(not value > 0.0 for value in self.std):
             raise InvalidView("a deviation must be positive")
         if self.crop_padding < 0:
@@ -53,8 +57,8 @@ class View:
         if values.ndim < 2 or values.shape[1] != len(self.mean):
             raise ShapeMismatch("inputs and means", values.shape, (len(self.mean),))
         shape = (1, -1, *(1,) * (values.ndim - 2))
-        mean, std = (values.new_tensor(numbers).reshape(shape) for numbers in (self.mean, self.std))
-        return (values - mean) / std
+        mean, std = (_on_device(numbers, values.device) for numbers in (self.mean, self.std))
+        return (values - mean.reshape(shape)) / std.reshape(shape)
 
     def training(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """As `plain`, with the augmentation drawn from `generator` (on the inputs' device)."""
@@ -67,6 +71,13 @@ class View:
         if self.flip:
             inputs = _random_flips(inputs, generator)
         return self.plain(inputs)
+
+
+@lru_cache(maxsize=64)
+def _on_device(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    """Copied once: a copy for every batch would wait for the device."""
+    with torch.inference_mode(False):
+        return torch.tensor(numbers, dtype=torch.float32, device=device)
 
 
 def _random_crops(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:

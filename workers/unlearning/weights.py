@@ -44,12 +44,14 @@ def restored_on_error(model: nn.Module) -> Iterator[None]:
     finally:
         lay_out(model, torch.contiguous_format)
         model.eval()
+        model.zero_grad()  # gradients are of the forget set, too
 
 
 def fewest_rows(model: nn.Module) -> int:
     """Rows that a batch needs in train mode: BatchNorm has no variance of a single one."""
     kinds = nn.modules.batchnorm._BatchNorm
-    return 2 if any(isinstance(module, kinds) for module in model.modules()) else 1
+    layers = (module for module in model.modules() if isinstance(module, kinds))
+    return 2 if any(layer.training for layer in layers) else 1
 
 
 def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
@@ -90,15 +92,16 @@ def recalibrate_batch_norm(
     model.eval()
     if len(inputs) < 2:
         return
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # cumulative average: every batch counts the same
-        layer.train()
-    with torch.no_grad():
-        for batch in torch.tensor_split(
-            inputs, max(1, len(inputs) // batch_size)
-        ):  # none of one row
-            model((view or View()).plain(batch.to(device_of(model))))
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-        layer.eval()
+    batches = torch.tensor_split(inputs, max(1, len(inputs) // batch_size))  # none of one row
+    try:
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # cumulative average: every batch counts the same
+            layer.train()
+        with torch.no_grad():
+            for batch in batches:
+                model((view or View()).plain(batch.to(device_of(model))))
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+            layer.eval()

@@ -9,8 +9,9 @@ from torch import nn
 
 from workers.unlearning.data import LabelledSet, UnlearningData
 from workers.unlearning.methods import REGISTRY, Epoch
-from workers.unlearning.methods.retrain import RetrainConfig
+from workers.unlearning.methods.retrain import FrozenParameters, RetrainConfig
 from workers.unlearning.reader import ForbiddenRow, TrainingReader
+from workers.unlearning.settings import InvalidConfig
 
 CONFIG = RetrainConfig(learning_rate=1e-2, epochs=4, batch_size=16)
 POISON = 7.0
@@ -85,7 +86,7 @@ def test_the_result_depends_on_neither_the_old_weights_nor_the_forget_set(
 def test_a_training_that_asks_for_a_forget_row_ends_with_the_old_weights(
     data: UnlearningData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    everything = property(lambda reader: torch.arange(len(reader._samples)))
+    everything = property(lambda reader: torch.arange(len(reader)))
     monkeypatch.setattr(TrainingReader, "allowed", everything)
     student, before = network(), network()
     generator = torch.Generator().manual_seed(1)
@@ -133,3 +134,24 @@ def test_augmentation_is_for_images_and_changes_what_is_trained_on() -> None:
         for kind in ("none", "crop_and_flip")
     )
     assert not same(plain, augmented)
+
+
+def test_a_network_with_frozen_parameters_is_not_retrained(data: UnlearningData) -> None:
+    student = network()
+    student[0].requires_grad_(False)
+    with pytest.raises(FrozenParameters, match="2 parameters"):
+        list(REGISTRY["retrain"].unlearn(student, data, CONFIG, torch.Generator()))
+
+
+def test_a_retain_set_that_hides_a_copy_of_the_forget_set_is_reported(
+    data: UnlearningData,
+) -> None:
+    hiding = replace(data, retain=data.forget.followed_by(data.retain))
+    served = run(hiding)[1][-1].served
+    assert served is not None
+    assert served.equal_rows == 20
+
+
+def test_one_cycle_takes_no_momentum_since_it_has_its_own() -> None:
+    with pytest.raises(InvalidConfig, match="momentum"):
+        RetrainConfig(optimizer="sgd", schedule="one_cycle", momentum=0.9)

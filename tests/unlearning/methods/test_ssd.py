@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -65,7 +66,8 @@ def passes(case: Case, squared: str) -> list[int]:
 
 
 def test_importances_are_computed_once(images: Case) -> None:
-    assert sum(passes(images, "batch")) == 40 + 160  # D_f, then D
+    # D_f without its shorter last batch, then D
+    assert passes(images, "batch") == [16] * 2 + [16] * 10
     assert passes(images, "sample") == [1, 1]  # D_f, then D_r, each in a single call
 
 
@@ -114,3 +116,11 @@ def test_running_statistics_are_not_touched(images: Case, squared: str) -> None:
     student, _ = unlearn("ssd", images, squared=squared)
     for (name, before), after in zip(images.model.named_buffers(), student.buffers(), strict=True):
         assert torch.equal(before, after), name
+
+
+def test_a_small_forget_set_is_measured_in_batches_of_its_own_size_on_both_sides(
+    images: Case,
+) -> None:
+    """The square of a mean over 3 rows is larger than one over 16, whatever the rows are."""
+    few = dataclasses.replace(images.data, forget=images.data.forget.select(torch.arange(3)))
+    assert set(passes(dataclasses.replace(images, data=few), "batch")) == {3}

@@ -31,6 +31,7 @@ class Epoch:
     best             best so far: the last epoch with this flag is the one whose weights are kept
     seconds          wall time, measurements included
     served           exact retraining: which training rows were read so far
+    uncalibrated_samples   of D_f, whose class D_u,val lacks: the goal says nothing about them
     """
 
     number: int
@@ -46,6 +47,7 @@ class Epoch:
     best: bool = True
     seconds: float
     served: Served | None = None
+    uncalibrated_samples: int = 0
 
 
 class Meter:
@@ -65,6 +67,7 @@ class Meter:
         """
         self.training, self.data, self.planned_epochs = training, data, planned_epochs
         unseen = self.answers(data.validation)
+        self._uncalibrated = calibration.uncalibrated(data.forget.labels, data.validation.labels)
         if unseen.shape[1] != data.num_classes:
             raise ShapeMismatch("logits and classes", unseen.shape[1:], (data.num_classes,))
         self.target = calibration.target_accuracy(
@@ -78,12 +81,14 @@ class Meter:
 
     def answers(self, samples: LabelledSet) -> Tensor:
         """(N, C) float32 logits of the model in eval mode."""
-        return predict(
-            self.training.model.eval(),
-            samples.inputs,
-            view=self.data.view,
-            bfloat16=self.training.execution.bfloat16,
-        )
+        execution = self.training.execution
+        with execution.settings():
+            return predict(
+                self.training.model.eval(),
+                samples.inputs,
+                view=self.data.view,
+                bfloat16=execution.bfloat16,
+            )
 
     def signal(self, forget_logits: Tensor) -> Signal:
         """What an attacker who holds D_u,val sees; forget_logits (n_f, C) of the same weights."""
@@ -121,4 +126,5 @@ class Meter:
             best=best,
             seconds=seconds,
             served=served,
+            uncalibrated_samples=self._uncalibrated,
         )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from workers.unlearning import calibration, lotus, weights
 from workers.unlearning.config import LotusConfig, Mode
 from workers.unlearning.data import LabelledSet, UnlearningData
+from workers.unlearning.errors import NonFiniteLogits
 from workers.unlearning.evaluation import predict
 from workers.unlearning.methods.epoch import Epoch, Meter
 from workers.unlearning.optimizers import adamw
@@ -33,8 +34,8 @@ def unlearn(
         training = Training.of(model, data.view, config, generator)
         # D_f, then R: a share of D_r that is drawn once.
         rows = data.forget.followed_by(training.subset(data.retain, config.retain_fraction))
-        teacher = _Teacher.of(training, rows, len(data.forget))
         meter = Meter(training, data, config.epochs, class_matched=config.class_matched)
+        teacher = _Teacher.of(training, rows, data)
         selection = selection_for(config, data)
         optimizer = adamw(training, config.learning_rate, config.weight_decay, config.betas)
         # The student starts as the teacher, so its first accuracy is the teacher's.
@@ -50,7 +51,8 @@ def unlearn(
                     _step(training, optimizer, teacher, batch, temperature)
             if config.bn_recalibrate:
                 retained = rows.inputs[len(data.forget) :]
-                weights.recalibrate_batch_norm(model, retained, config.batch_size, data.view)
+                with training.execution.settings():
+                    weights.recalibrate_batch_norm(model, retained, config.batch_size, data.view)
             forget_logits = meter.answers(data.forget)
             signal = meter.signal(forget_logits) if selection.steers else None
             gap = calibration.accuracy(forget_logits, data.forget.labels.cpu()) - meter.target
@@ -78,16 +80,19 @@ class _Teacher:
 
     rows: LabelledSet  # (N, ...), D_f first
     n_forget: int
+    num_classes: int
     logits: Tensor | None  # (N, C)
     model: nn.Module | None
 
     @classmethod
-    def of(cls, training: Training, rows: LabelledSet, n_forget: int) -> _Teacher:
+    def of(cls, training: Training, rows: LabelledSet, data: UnlearningData) -> _Teacher:
         model, execution = training.model.eval(), training.execution
-        if training.view.deterministic:
+        sizes = (len(data.forget), data.num_classes)
+        if not training.view.deterministic:
+            return cls(rows, *sizes, None, weights.frozen_copy(model))
+        with execution.settings():
             logits = predict(model, rows.inputs, view=training.view, bfloat16=execution.bfloat16)
-            return cls(rows, n_forget, logits.to(execution.device), None)
-        return cls(rows, n_forget, None, weights.frozen_copy(model))
+        return cls(rows, *sizes, logits.to(execution.device), None)
 
     def forget_logits(self, meter: Meter) -> Tensor:
         """(n_f, C)"""
@@ -101,7 +106,11 @@ class _Teacher:
             return self.logits[batch]
         assert self.model is not None
         with torch.no_grad():
-            return training.execution.forward(self.model, inputs)
+            logits = training.execution.forward(self.model, inputs)
+        bad = int((~torch.isfinite(logits)).any(dim=1).sum())
+        if bad:  # argmax would take a NaN for an answer
+            raise NonFiniteLogits(bad, len(logits), "teacher logits")
+        return logits
 
 
 def _step(
@@ -113,13 +122,15 @@ def _step(
 ) -> None:
     """One batch (b,) of D_f and R towards the perturbed teacher."""
     inputs, _ = training.sample(teacher.rows, batch)
-    answers = teacher.answers(training, batch, inputs)
-    targets = lotus.targets(answers, batch < teacher.n_forget, temperature, training.noise)
-    training.step(
-        optimizer,
-        len(batch),
-        lambda part: lotus.loss(training.logits(inputs[part]), targets[part]),
-    )
+    noise = lotus.gumbel_noise((len(batch), teacher.num_classes), training.noise)
+    noise, is_forget = noise.to(inputs.device), batch < teacher.n_forget
+
+    def loss_of(part: slice) -> Tensor:
+        answers = teacher.answers(training, batch[part], inputs[part])
+        targets = lotus.perturbed_answers(answers, is_forget[part], temperature, noise[part])
+        return lotus.loss(training.logits(inputs[part]), targets)
+
+    training.step(optimizer, len(batch), loss_of)
 
 
 def _accuracy_and_goal(
@@ -139,5 +150,5 @@ def _accuracy_and_goal(
 def _augmented_answers(training: Training, samples: LabelledSet, batch_size: int) -> Tensor:
     """(N, C) logits about augmented inputs: how the released code measures Acc(f_un, D_f)."""
     rows = torch.split(torch.arange(len(samples)), batch_size)
-    with torch.no_grad():
+    with torch.no_grad(), training.execution.settings():
         return torch.cat([training.logits(training.sample(samples, r)[0]).cpu() for r in rows])

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from workers.unlearning import weights
-from workers.unlearning.data import LabelledSet, UnlearningData
+from workers.unlearning.data import UnlearningData
 from workers.unlearning.methods.epoch import Epoch, Meter
 from workers.unlearning.optimizers import sgd
-from workers.unlearning.saliency import ByParameter, hold_outside, largest, mean_gradient
+from workers.unlearning.saliency import hold_outside, most_salient
 from workers.unlearning.settings import MethodConfig, integer, real
 from workers.unlearning.training import Training, supervised_epoch
 
@@ -50,19 +50,13 @@ def unlearn(
         meter = Meter(training, data, config.epochs)
         optimizer = sgd(training, config.learning_rate, config.momentum, config.weight_decay)
         subset = training.subset(data.retain, config.saliency_fraction)
-        mask = saliency_mask(training, subset, config)
+        mask = most_salient(training, subset, config.batch_size, config.mask_share)
         drop_outside(model, mask)
         hold_outside(optimizer, model, mask)
         for number in range(1, config.epochs + 1):
             with training.epoch(number):
                 supervised_epoch(training, optimizer, data.retain, config.batch_size)
             yield meter.epoch(number, loss=training.mean_loss())
-
-
-def saliency_mask(training: Training, retain: LabelledSet, config: RbmConfig) -> ByParameter:
-    """1(|grad CE(D_r)| >= gamma), gamma the value that lets `mask_share` through."""
-    gradient = mean_gradient(training, retain, config.batch_size)
-    return largest({name: g.abs() for name, g in gradient.items()}, config.mask_share)
 
 
 def drop_outside(model: nn.Module, mask: Mapping[str, Tensor]) -> None:

@@ -15,13 +15,21 @@ from torch import nn
 
 from workers.unlearning import weights
 from workers.unlearning.data import UnlearningData
+from workers.unlearning.errors import UnlearningError
 from workers.unlearning.initialisation import reinitialise
 from workers.unlearning.methods.epoch import Epoch, Meter
 from workers.unlearning.optimizers import adam, adamw, sgd
 from workers.unlearning.reader import TrainingReader
-from workers.unlearning.settings import MethodConfig, choice, integer, real
+from workers.unlearning.settings import InvalidConfig, MethodConfig, choice, integer, real
 from workers.unlearning.training import Training
 from workers.unlearning.views import View
+
+
+class FrozenParameters(UnlearningError):
+    """What is not trained would keep values that the forget set helped to find."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} parameters are frozen; retraining starts all of them anew")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +37,8 @@ class RetrainConfig(MethodConfig):
     """How the owner trained the model.
 
     learning_rate   of the schedule's start; of its peak under one_cycle
-    schedule        over the steps of the whole training: constant, cosine down to 0, or one_cycle
+    schedule        over the steps of the whole training: constant, cosine down to 0, or one_cycle,
+                    under which momentum cycles too (.85 to .95, as PyTorch's scheduler does it)
     augmentation    crop_and_flip pads by an eighth of the height, as is usual at 32 pixels
     """
 
@@ -42,6 +51,11 @@ class RetrainConfig(MethodConfig):
     batch_size: int = integer(64, 2, 65_536)
     augmentation: str = choice("none", "flip", "crop_and_flip")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.schedule == "one_cycle" and self.momentum:
+            raise InvalidConfig("momentum: one_cycle has a momentum of its own")
+
 
 def unlearn(
     model: nn.Module, data: UnlearningData, config: RetrainConfig, generator: torch.Generator
@@ -52,20 +66,21 @@ def unlearn(
     the proof that none of its rows trained the model.
     """
     with weights.restored_on_error(model):
+        frozen = sum(not parameter.requires_grad for parameter in model.parameters())
+        if frozen:
+            raise FrozenParameters(frozen)
         view = _training_view(data, config)
         training = Training.of(model, view, config, generator)
         meter = Meter(training, data, config.epochs)
         reinitialise(model, generator)
-        training_set = data.forget.followed_by(data.retain)
-        forgotten = torch.arange(len(training_set)) < len(data.forget)
-        reader = TrainingReader(training_set, forgotten)
+        reader = TrainingReader(data)
         allowed = reader.allowed
         optimizer = _optimizer(training, config)
         schedule = _schedule(optimizer, config, -(-len(allowed) // config.batch_size))
         for number in range(1, config.epochs + 1):
             with training.epoch(number):
                 for places in training.batches(len(allowed), config.batch_size):
-                    _step(training, optimizer, reader, allowed[places.to(allowed.device)])
+                    _step(training, optimizer, reader, allowed[places.cpu()])
                     schedule.step()
             yield meter.epoch(number, loss=training.mean_loss(), served=reader.served())
 
@@ -86,9 +101,11 @@ def _step(
 
 
 def _training_view(data: UnlearningData, config: RetrainConfig) -> View:
+    """The owner's augmentation, whatever the data are viewed with elsewhere."""
     if config.augmentation == "none":
-        return data.view
-    padding = data.retain.input_shape[-1] // 8 if config.augmentation == "crop_and_flip" else 0
+        return replace(data.view, flip=False, crop_padding=0)
+    height = data.retain.input_shape[-2] if len(data.retain.input_shape) == 3 else 0
+    padding = max(1, height // 8) if config.augmentation == "crop_and_flip" else 0
     return replace(data.view, flip=True, crop_padding=padding)
 
 

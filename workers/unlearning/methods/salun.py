@@ -17,7 +17,7 @@ from workers.unlearning.data import LabelledSet, UnlearningData
 from workers.unlearning.methods.epoch import Epoch, Meter
 from workers.unlearning.methods.random_label import wrong_labels
 from workers.unlearning.optimizers import sgd
-from workers.unlearning.saliency import ByParameter, hold_outside, largest, mean_gradient
+from workers.unlearning.saliency import hold_outside, most_salient
 from workers.unlearning.settings import MethodConfig, integer, real
 from workers.unlearning.training import Training, supervised_epoch
 
@@ -40,14 +40,16 @@ def unlearn(
     """min CE(D_f with wrong labels, and D_r) over the masked weights; the rest stay bit-equal.
 
     See `methods.Method` for the contract. The mask is made once, of f_orig as it is, and holds for
-    the whole run. As by the authors, labels are drawn anew for every epoch. BatchNorm's running
+    the whole run. As by the authors, labels are drawn anew for every epoch; here never the right
+    one, where they draw from all classes. BatchNorm's running
     statistics are no weights: they follow the training.
     """
     with weights.restored_on_error(model):
         training = Training.of(model, data.view, config, generator)
         meter = Meter(training, data, config.epochs)
         optimizer = sgd(training, config.learning_rate, config.momentum, config.weight_decay)
-        hold_outside(optimizer, model, saliency_mask(training, data.forget, config))
+        mask = most_salient(training, data.forget, config.batch_size, config.mask_share)
+        hold_outside(optimizer, model, mask)
         both = data.forget.followed_by(data.retain)
         for number in range(1, config.epochs + 1):
             wrong = wrong_labels(data.forget.labels, data.num_classes, generator)
@@ -56,9 +58,3 @@ def unlearn(
                 relabelled = LabelledSet(both.inputs, labels)
                 supervised_epoch(training, optimizer, relabelled, config.batch_size)
             yield meter.epoch(number, loss=training.mean_loss())
-
-
-def saliency_mask(training: Training, forget: LabelledSet, config: SalunConfig) -> ByParameter:
-    """1(|grad CE(D_f)| >= gamma), gamma the value that lets `mask_share` through."""
-    gradient = mean_gradient(training, forget, config.batch_size)
-    return largest({name: g.abs() for name, g in gradient.items()}, config.mask_share)

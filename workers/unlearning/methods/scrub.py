@@ -124,7 +124,8 @@ class _Checkpoints:
         self._forget_errors: list[float] = []
 
     def add(self, model: nn.Module, epoch: Epoch) -> None:
-        self._states.append(weights.snapshot(model))
+        # On the host: a device would soon be full of them.
+        self._states.append({k: v.cpu() for k, v in weights.snapshot(model).items()})
         self._forget_errors.append(1.0 - epoch.forget_accuracy)
 
     def rewind(self, model: nn.Module, meter: Meter, data: UnlearningData) -> None:

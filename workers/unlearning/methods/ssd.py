@@ -65,10 +65,12 @@ def _importances(
 ) -> tuple[ByParameter, ByParameter]:
     """imp_f and imp_D: (P,) by name, diagonals of the Fisher information."""
     if config.squared == "batch":
+        # Batches of one size on both sides: the square of a smaller batch's mean is larger.
+        size = min(config.batch_size, len(data.forget))
         everything = data.forget.followed_by(data.retain)
         return (
-            squared_batch_gradients(training, data.forget, config.batch_size),
-            squared_batch_gradients(training, everything, config.batch_size),
+            squared_batch_gradients(training, data.forget, size),
+            squared_batch_gradients(training, everything, size),
         )
     forget = squared_sample_gradients(training, data.forget)
     retain = squared_sample_gradients(training, data.retain)
