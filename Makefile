@@ -45,6 +45,18 @@ serve: $(VENV)/installed-worker ## run the service on this machine; ARGS="--port
 test: $(VENV)/installed-dev ## ruff, mypy, import-linter and all tests; ARGS="-k erasure"
 	@$(BIN)/python -m pytest $(ARGS)
 
+$(VENV)/installed-bench: pyproject.toml | $(BIN)/pip
+	@echo "Installing the worker and the benchmarks' data (minutes the first time, PyTorch is large)"
+	@$(PIP) install --editable '.[worker,bench]' | $(SHOW)
+	@touch $@
+
+.PHONY: bench
+bench: $(VENV)/installed-bench ## all benchmarks, quick forms, some minutes; the full ones: docs/benchmarks.md
+	@for program in methods guided verification speed; do \
+		echo; echo "== python -m benchmarks.$$program --quick"; \
+		$(BIN)/python -m benchmarks.$$program --quick $(ARGS); \
+	done
+
 .PHONY: lint
 lint: $(VENV)/installed-dev ## only the checks that read the code
 	@$(BIN)/ruff check .

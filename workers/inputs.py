@@ -150,7 +150,7 @@ def _steers(job: Job, data: UnlearningData) -> bool:
 
 def _unseen(source: Source, job: Job) -> tuple[Loaded, Loaded]:
     """Validation and test set. A dataset with one held-out split is halved by class, and always the
-    same way: a row that has steered one run must not test the next."""
+    same way, so that a row that steers one run does not test the next steered one."""
     validation = source.split(SampleSplit.VALIDATION, job.excluded)
     test = source.split(SampleSplit.TEST, job.excluded)
     if len(validation.labelled) and len(test.labelled):

@@ -38,9 +38,9 @@ from workers.unlearning import evaluation, verification
 from workers.unlearning.config import LotusConfig
 from workers.unlearning.execution import Execution
 from workers.unlearning.methods import REGISTRY, Epoch
-from workers.unlearning.planning import paper_settings, plan
-from workers.unlearning.rechecks import level_for_runs
+from workers.unlearning.planning import paper_settings
 from workers.unlearning.reference import ReferenceCheck, reference_check
+from workers.unlearning.steering import plan_for
 
 log = logging.getLogger("lotus.runner")
 
@@ -109,10 +109,8 @@ class Runner:
 
     def _judge(self, report: dict[str, Any]) -> tuple[Judged, bool]:
         policy = self.job.policy.verification
-        # With many runs a fixed level would give false alarms every day.
-        level = level_for_runs(self.job.judged_runs + 1)
-        policy = policy.model_copy(update={"alpha": min(policy.alpha, level)})
-        verdict = judge(report, policy, rung=self.job.rung)
+        runs = self.job.judged_runs + 1
+        verdict = judge(report, policy, rung=self.job.rung, runs=runs)
         own: dict[UUID, dict[str, Any]] = {
             item: {"samples": len(self.job.forget & self.job.item_samples[item])}
             for item in self.job.items
@@ -122,7 +120,11 @@ class Runner:
             own[self.job.items[person["person"]]] |= figures
         for numbers in own.values():
             numbers |= {"verdict": verdict.name, "outcome": verdict.outcome}
-        detail = asdict(verdict) | {"policy": policy.model_dump(), "rung": self.job.rung}
+        detail = asdict(verdict) | {
+            "policy": policy.model_dump(),
+            "rung": self.job.rung,
+            "runs_in_30_days": runs,
+        }
         return Judged(report, verdict.name, detail, own), verdict.publish
 
     def _store(self, model: nn.Module) -> Weights:
@@ -199,17 +201,11 @@ def _attempt(runtime: Runtime, fence: Fence) -> RunState:
 
 def _config(job: Job, given: Inputs) -> LotusConfig:
     """The plan for these sizes, with the model's own settings in place of the planned ones."""
-    steering = given.steering
     if job.mode == "guided":
-        planned = plan(
-            len(steering.forget),
-            len(steering.retain),
-            len(steering.validation),
-            kind=job.kind,
-            whole_classes=steering.forgets_whole_classes(),
-        ).to_dict()
+        planned = plan_for(given.steering, job.kind).to_dict()
     else:
-        planned = paper_settings(job.kind).to_dict()
+        whole = given.steering.forgets_whole_classes()
+        planned = paper_settings(job.kind, whole_classes=whole).to_dict()
     return LotusConfig.from_dict({**planned, **job.settings, "mode": job.mode})
 
 

@@ -48,17 +48,25 @@ class Verdict:
 
 
 def judge(
-    report: Mapping[str, Any], policy: VerificationPolicy, *, rung: int = 0, exact: bool = False
+    report: Mapping[str, Any],
+    policy: VerificationPolicy,
+    *,
+    rung: int = 0,
+    runs: int = 1,
+    exact: bool = False,
 ) -> Verdict:
     """The ordered rule. `report` is `Report.to_dict()`.
 
-    rung   how many retries came before: every level is halved for each
+    rung   how many retries came before: every level of a finding is halved for each
+    runs   of the last 30 days, this one included: all of them share half an expected false alarm
     exact  retrained without the samples: published whatever the tests say, since the proof is that
            no such sample was loaded
     """
     if rung < 0:
         raise ValueError("rung must not be negative")
-    case = Case(report, policy, rung)
+    if runs < 1:
+        raise ValueError("the run that asks is a run")
+    case = Case(report, policy, rung, runs)
     tells_apart = case.tells_apart()
     name, sentence, reasons = _decide(case, tells_apart)
     utility_held, about_utility = case.utility()

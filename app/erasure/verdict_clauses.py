@@ -9,6 +9,10 @@ from app.registry.verification_policy import VerificationPolicy
 SCORES = ("phi", "margin", "neg_entropy")
 # Three AUCs and Kuiper's statistic share the level alpha.
 CORRECTED_TESTS = 4
+# Expected in 30 days, over all runs.
+FALSE_ALARMS = 0.5
+# One-sided 95 %: how far a signal must have grown to have grown by more than chance.
+GROWTH_Z = 1.645
 ATTACKS = {
     "phi": "the loss attack",
     "margin": "the margin attack",
@@ -23,16 +27,19 @@ ATTACKS = {
 class Case:
     """One report under one policy at one rung: each method answers one clause of the rule."""
 
-    def __init__(self, report: Mapping[str, Any], policy: VerificationPolicy, rung: int) -> None:
+    def __init__(
+        self, report: Mapping[str, Any], policy: VerificationPolicy, rung: int, runs: int
+    ) -> None:
         self.report = report
         self.policy = policy
         self.rung = rung
-        self.level: float = policy.alpha / 2**rung
+        # What it takes to call a result distinguishable: less and less as runs and retries add up,
+        # since each is one more chance of a false alarm.
+        self.level: float = min(policy.alpha, FALSE_ALARMS / runs) / 2**rung
         self.corrected: float = self.level / CORRECTED_TESTS
-        # B random draws cannot give a p-value below 1 / (B + 1): there it counts as significant,
-        # or a late rung could no longer be stopped by any of them. With the default draws the
-        # levels of the first five rungs still add up to less than twice that of the first.
-        self.drawn_level = max(self.level, 1.0 / (int(report["permutations"]) + 1))
+        # What it takes to stand in the way of "within the margin": never less, or trying often
+        # would open that way. B random draws cannot give a p-value below 1 / (B + 1).
+        self.hindering_level = max(policy.alpha, 1.0 / (int(report["permutations"]) + 1))
         self.n_f = int(report["sizes"]["n_f"])
         # Tests that treat samples as independent find every person who differs from others. Where
         # such differences are allowed for, they show nothing about the model.
@@ -91,9 +98,9 @@ class Case:
         if self.between_persons:
             return names
         band = self.report["band"]
-        if band is not None and band["after"]["p_value"] <= self.drawn_level:
+        if band is not None and band["after"]["p_value"] <= self.hindering_level:
             names.append("band")
-        return [*names, *(name for name, p in self.unread().items() if p <= self.drawn_level)]
+        return [*names, *(name for name, p in self.unread().items() if p <= self.hindering_level)]
 
     def no_valid_reference(self) -> tuple[str, list[str]] | None:
         excluded = int(self.report["sizes"]["excluded"])
@@ -142,11 +149,13 @@ class Case:
                 f"{self.policy.delta_band:.2f}"
             )
         for name, p in self.unread().items():
-            if p <= self.drawn_level:
+            if p <= self.hindering_level:
                 tells = "still tells the samples from unseen ones"
                 if self.between_persons:
                     tells = "tells the samples from unseen ones, perhaps by the person alone"
-                found.append(f"{ATTACKS[name]} {tells} (p {p:.4f}, level {self.drawn_level:.4f})")
+                found.append(
+                    f"{ATTACKS[name]} {tells} (p {p:.4f}, level {self.hindering_level:.4f})"
+                )
         return found
 
     def inside_the_margin(self) -> list[str]:
@@ -219,4 +228,9 @@ class Case:
         if self.report["scores"] is None:
             return True, "no attack could be run, so a growth of the signal cannot be excluded"
         was, now = self.deviation("phi", "before"), self.deviation("phi")
-        return now > was + 1e-9, f"distance of the AUC from .5: {was:.3f} before, {now:.3f} after"
+        error = GROWTH_Z * float(self.report["scores"]["phi"]["change"].get("se", 0.0))
+        words = (
+            f"distance of the AUC from .5: {was:.3f} before, {now:.3f} after; "
+            f"chance explains a growth of {error:.3f}"
+        )
+        return now > was + error, words

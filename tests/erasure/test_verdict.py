@@ -7,6 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.erasure.verdict import Verdict, VerdictName, VerificationPolicy, judge
+from app.erasure.verdict_clauses import Case
+from workers.unlearning.rechecks import level_for_runs
 
 POLICY = VerificationPolicy()
 FORBIDDEN = ("erased", "forgotten", "compliant", "equivalent to retraining")
@@ -31,7 +33,7 @@ def score(
     return {
         "before": auc(before, half),
         "after": auc(after, half),
-        "change": {"z": (after - before) / 0.04 if z is None else z},
+        "change": {"z": (after - before) / 0.04 if z is None else z, "se": 0.04},
     }
 
 
@@ -332,12 +334,51 @@ def test_too_little_data_never_hides_an_attack_that_works() -> None:
 
 
 def test_too_little_data_is_not_published_if_the_signal_grew() -> None:
-    report = small() | {"scores": every_score(before=0.55, after=0.56, half=0.2)}
-    found = verdict(report)
+    def grown(after: float, error: float) -> dict[str, Any]:
+        scores = every_score(before=0.55, after=after, half=0.3)
+        for figures in scores.values():
+            figures["change"]["se"] = error
+            figures["after"]["p_two_sided"] = 0.1
+        return small() | {"scores": scores}
+
+    found = verdict(grown(0.70, 0.09))  # by .15, more than 1.645 x .09
     assert found.name is VerdictName.INSUFFICIENT_DATA
     assert (found.publish, found.outcome) == (False, None)
-    report = small() | {"scores": every_score(before=0.55, after=0.45, half=0.2)}
-    assert verdict(report).publish is True
+    assert verdict(grown(0.70, 0.10)).publish is True  # chance explains as much
+    assert verdict(grown(0.30, 0.09)).publish is False  # conspicuous on the other side
+    assert verdict(grown(0.45, 0.001)).publish is True
+
+
+def still_found(p: float) -> dict[str, Any]:
+    scores = every_score(before=0.8, after=0.7)
+    for figures in scores.values():
+        figures["after"]["p_two_sided"] = p
+    return clean() | {"scores": scores}
+
+
+def test_many_runs_lower_the_level_of_a_finding_and_never_what_hinders_the_margin() -> None:
+    hindered = clean() | {"learned_attack": {"after": {"p_value": 0.006}}}
+    for settings in ({}, {"rung": 4}, {"runs": 1_000}, {"rung": 3, "runs": 200}):
+        found = verdict(hindered, **settings)
+        assert found.name is not VerdictName.WITHIN_MARGIN, settings
+        assert "learned_attack" in found.tells_apart, settings
+    far = still_found(p=0.002)
+    assert verdict(far).name is VerdictName.DISTINGUISHABLE  # .002 <= .01 / 4
+    assert verdict(far, runs=50).name is VerdictName.DISTINGUISHABLE  # .5 / 50 = .01 still
+    assert verdict(far, runs=100).name is not VerdictName.DISTINGUISHABLE
+
+
+def test_an_owner_may_ask_for_a_higher_level_than_the_default() -> None:
+    far = still_found(p=0.004)
+    strict = POLICY.model_copy(update={"alpha": 0.05})
+    assert judge(far, strict).name is VerdictName.DISTINGUISHABLE  # .004 <= .05 / 4
+    assert judge(far, POLICY).name is not VerdictName.DISTINGUISHABLE
+
+
+def test_the_library_and_the_rule_share_the_level_for_many_runs() -> None:
+    for runs in (1, 49, 50, 51, 1_000):
+        case = Case(clean(), POLICY, rung=0, runs=runs)
+        assert case.level == level_for_runs(runs)
 
 
 def test_a_strong_signal_is_found_in_few_samples_too() -> None:
@@ -388,10 +429,7 @@ def test_exact_retraining_is_always_published(report: dict[str, Any]) -> None:
 # --- the ladder
 
 
-def test_every_rung_halves_the_levels() -> None:
-    report = changed(learned_attack__after__p_value=0.006)
-    assert verdict(report, rung=0).tells_apart == ["learned_attack"]
-    assert verdict(report, rung=1).tells_apart == []
+def test_every_rung_halves_the_levels_of_a_finding() -> None:
     report = changed(scores=every_score(before=0.75, after=0.75))
     for name in report["scores"]:
         report["scores"][name]["after"]["p_two_sided"] = 0.002

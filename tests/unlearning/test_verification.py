@@ -226,7 +226,7 @@ def test_a_class_that_the_retain_sample_merely_misses_is_not_a_whole_class() -> 
     }
     assert found["none"]["utility"]["left_out"] == 0
     assert found["none"]["rf_jsd"]["paper_value_valid"] is True
-    assert found["two"]["utility"]["left_out"] == 120
+    assert found["two"]["utility"]["left_out"] == 60  # class 1 is no part of the forget set
     assert found["two"]["rf_jsd"]["paper_value_valid"] is False
 
 

@@ -22,13 +22,14 @@ def person_variance(scores: Floats, labels: Ints, persons: Ints) -> tuple[float,
     """tau^2: variance between never-trained persons of their mean percentile, and their number.
 
     Each unseen person stands against all others; what its own sample size explains is taken off.
-    `persons` is -1 where unknown. None with fewer than 10 comparable persons.
+    `persons` is -1 where unknown. None with fewer than 10 persons of at least 5 comparable samples:
+    a few single rows could show any spread.
     """
     means, explained = [], []
     for person in np.unique(persons[persons >= 0]):
         own = persons == person
         comparable = own & np.isin(labels, labels[~own])
-        if not comparable.any():
+        if comparable.sum() < FEWEST_SAMPLES:
             continue
         places = class_places(labels[comparable], labels[~own])
         means.append(percentiles(places, scores[comparable], scores[~own]).forget.mean())

@@ -22,7 +22,7 @@ from workers.unlearning.conditional import (
     Percentiles,
     paired_change,
 )
-from workers.unlearning.distributions import NORMAL, benjamini_hochberg, t_upper_tail
+from workers.unlearning.distributions import benjamini_hochberg, t_quantile, t_upper_tail
 from workers.unlearning.errors import EmptySet, UnlearningError
 
 ALPHA = 0.01
@@ -102,7 +102,7 @@ def pooled_alarm(changes: Sequence[Change]) -> PooledAlarm:
 
     w_k = n_k / n. Errors of the cases' own samples are independent; those of the unseen rows,
     shared by all cases, are taken as if they moved together:
-    SE^2 = sum w_k^2 own_k^2 + (sum w_k unseen_k)^2.
+    SE^2 = sum w_k^2 own_k^2 + (sum w_k unseen_k)^2; Student's t with n - 1 degrees.
     """
     if not changes:
         raise EmptySet("re-checked")
@@ -112,7 +112,8 @@ def pooled_alarm(changes: Sequence[Change]) -> PooledAlarm:
     own = np.linalg.norm(weights * [case.own_error for case in changes])
     shared = weights @ [case.unseen_error for case in changes]
     error = math.hypot(float(own), float(shared))
-    lower = difference - NORMAL.inv_cdf(POOLED_CONFIDENCE) * error
+    degrees = max(1, int(samples.sum()) - 1)
+    lower = difference - t_quantile(1.0 - POOLED_CONFIDENCE, degrees) * error
     return PooledAlarm(difference, error, lower, lower > POOLED_MARGIN)
 
 

@@ -9,6 +9,8 @@ from workers.unlearning.config import LotusConfig, Mode
 from workers.unlearning.data import UnlearningData
 from workers.unlearning.steering import Signal, can_steer
 
+CHANCE = 0.5
+
 
 class Selection(Protocol):
     """`observe` is called once after every epoch and says whether it is the best so far."""
@@ -55,15 +57,20 @@ class SmallestGap:
 
 
 @dataclass
-class LowestBand:
-    """Guided: the epoch with the lowest validation band advantage, among those whose validation AUC
-    is not below the floor (over-unlearned); without any such epoch, the one with the highest AUC.
+class AtChance:
+    """Guided: the epoch at which D_f stands out least from D_u,val, by what two attacks gain over
+    guessing: the paper's member attack, and the ranking whose AUC is .5 at chance.
 
-    Ends after `patience` epochs without a better one.
+    Ends at chance, where no larger share of D_f than of D_u is called member and the AUC is at most
+    the ceiling; or at the floor, below which the AUC shows that a run went too far; or after
+    `patience` epochs without a better one. Epochs below the floor are kept only if there is no
+    other, the highest AUC first. The floor of a small forget set is one standard error below .5,
+    since samples that nobody was trained on are often lower than .45.
     """
 
     patience: int
     auc_floor: float
+    auc_ceiling: float
     steers = True
     finished = False
     best: tuple[bool, float] = (True, float("inf"))
@@ -72,14 +79,17 @@ class LowestBand:
     def observe(self, accuracy_gap: float, signal: Signal | None) -> bool:
         if signal is None:
             raise ValueError("steering needs the validation signal")
-        too_far = signal.auc < self.auc_floor
-        score = (too_far, -signal.auc if too_far else signal.band)
-        if score < self.best:
-            self.best, self.epochs_since = score, 0
-            return True
-        self.epochs_since += 1
-        self.finished = self.epochs_since >= self.patience
-        return False
+        floor = min(self.auc_floor, CHANCE - signal.auc_error)
+        too_far = signal.auc < floor
+        gain = max(0.0, signal.member_excess) + max(0.0, 2.0 * signal.auc - 1.0)
+        score = (too_far, -signal.auc if too_far else gain)
+        better = score < self.best
+        self.best = min(score, self.best)
+        self.epochs_since = 0 if better else self.epochs_since + 1
+        at_chance = not too_far and signal.member_excess <= 0.0 and signal.auc <= self.auc_ceiling
+        at_floor = signal.auc <= floor
+        self.finished = at_chance or at_floor or self.epochs_since >= self.patience
+        return better
 
 
 def selection_for(config: LotusConfig, data: UnlearningData) -> Selection:
@@ -88,5 +98,5 @@ def selection_for(config: LotusConfig, data: UnlearningData) -> Selection:
     if data.forgets_whole_classes():
         return SmallestGap(config.patience)
     if config.steer and can_steer(data):
-        return LowestBand(config.patience, config.auc_floor)
+        return AtChance(config.patience, config.auc_floor, config.auc_ceiling)
     return KeepLast()

@@ -14,7 +14,7 @@ from workers.unlearning import comparison as comparing
 from workers.unlearning import figures
 from workers.unlearning.comparison import SETS, STABILITY, Comparison, Side
 from workers.unlearning.conditional import Ints
-from workers.unlearning.errors import ShapeMismatch
+from workers.unlearning.errors import ShapeMismatch, UnlearningError
 from workers.unlearning.evaluation import Observation
 from workers.unlearning.hypothesis_tests import (
     Draws,
@@ -42,6 +42,13 @@ __all__ = ["Report", "reference_check", "verify"]
 
 PERMUTATIONS = 999
 Memberships = NDArray[np.bool_]  # (P, n_f)
+
+
+class TooFewDraws(UnlearningError):
+    def __init__(self, draws: int) -> None:
+        super().__init__(f"{draws} permutations: a p-value needs at least 1")
+
+
 REFERENCE_AUC, REFERENCE_P = 0.60, 0.01
 
 
@@ -74,12 +81,14 @@ def verify(
                     sample of the retain set merely happens to miss.
     """
     comparing.check(before, after)
+    if permutations < 1:
+        raise TooFewDraws(permutations)
     owners = None if persons is None else _memberships(persons, len(before.forget))
     strangers = _strangers(unseen_persons, len(before.test))
     reasons: dict[str, str] = {}
     whole = np.setdiff1d(before.forget.labels, before.retain.labels)
     if whole_classes is not None:
-        whole = np.asarray(whole_classes).astype(np.int64)
+        whole = np.intersect1d(np.asarray(whole_classes).astype(np.int64), before.forget.labels)
     comparison = comparing.compare(before, after)
     scores, null, between = None, None, 0.0
     people: list[PersonFigures] = []

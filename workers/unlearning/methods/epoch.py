@@ -28,6 +28,8 @@ class Epoch:
     forget_accuracy  plain accuracy on D_f; target_accuracy is its goal; accuracy_gap the difference
     validation_auc   class-conditional attack AUC, D_f against D_u,val; None where it is not read
     validation_band  cross-fitted band advantage on the same sets; None where it is not read
+    validation_member_excess   share of D_f that the paper's attack calls member, less that of
+                     D_u,val; with the AUC it chooses the epoch in guided mode; None elsewhere
     best             best so far: the last epoch with this flag is the one whose weights are kept
     seconds          wall time, measurements included
     served           exact retraining: which training rows were read so far
@@ -44,6 +46,7 @@ class Epoch:
     accuracy_gap: float
     validation_auc: float | None = None
     validation_band: float | None = None
+    validation_member_excess: float | None = None
     best: bool = True
     seconds: float
     served: Served | None = None
@@ -123,6 +126,7 @@ class Meter:
             accuracy_gap=accuracy - self.target,
             validation_auc=signal.auc if signal else None,
             validation_band=signal.band if signal else None,
+            validation_member_excess=signal.member_excess if signal else None,
             best=best,
             seconds=seconds,
             served=served,

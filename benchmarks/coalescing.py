@@ -1,0 +1,105 @@
+"""Requests of one model share a run: what 1, 10 and 50 of them cost, from plan to report.
+
+Ten samples a request, out of 4,000 training rows. The images are made up (a pattern for each class
+under noise), since only their number matters here; the network is trained on them, so that guided
+mode finds something to steer by. Where guided mode stops depends on the samples, not on how many
+requests they came with: `fixed` runs take the same 40 steps each, and show what sharing costs;
+`guided` runs stop by themselves.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.training import small_resnet, train
+from workers.unlearning.data import LabelledSet, UnlearningData
+from workers.unlearning.evaluation import EvaluationSets, observe
+from workers.unlearning.methods import REGISTRY
+from workers.unlearning.planning import plan
+from workers.unlearning.verification import verify
+
+CLASSES = 10
+SIDE = 14
+SAMPLES_PER_REQUEST = 10
+TRAINING, HELD_OUT, RETAIN_REPORTED = 4_000, 1_000, 2_000
+REQUESTS = (1, 10, 50)
+KINDS = ("fixed", "guided")
+
+
+@dataclass(frozen=True)
+class SharedRun:
+    kind: str
+    requests: int
+    forget: int
+    steps: int
+    unlearning: float  # seconds
+    verification: float  # seconds, the model before included
+
+    @property
+    def seconds(self) -> float:
+        return self.unlearning + self.verification
+
+
+def images(rows: int, generator: torch.Generator) -> LabelledSet:
+    patterns = torch.rand(CLASSES, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
+    labels = torch.randint(CLASSES, (rows,), generator=generator)
+    noise = torch.randn(rows, 1, SIDE, SIDE, generator=generator)
+    return LabelledSet(patterns[labels] + 0.6 * noise, labels)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A trained model, its training rows, and unseen rows."""
+
+    model: nn.Module
+    training: LabelledSet
+    validation: LabelledSet
+    test: LabelledSet
+
+
+def fleet(device: torch.device, *, epochs: int) -> Fleet:
+    generator = torch.Generator().manual_seed(0)
+    rows = images(TRAINING, generator)
+    model = train(small_resnet(0), rows, 0, epochs=epochs).to(device)
+    held_out = [images(HELD_OUT, generator) for _ in range(2)]
+    return Fleet(
+        model, *(LabelledSet(s.inputs.to(device), s.labels.to(device)) for s in (rows, *held_out))
+    )
+
+
+def shared_run(fleet: Fleet, requests: int, kind: str) -> SharedRun:
+    rows = torch.arange(TRAINING, device=fleet.training.labels.device)
+    size = requests * SAMPLES_PER_REQUEST
+    forget, retain = fleet.training.select(rows[:size]), fleet.training.select(rows[size:])
+    sets = EvaluationSets(
+        forget, retain.select(rows[:RETAIN_REPORTED]), fleet.validation, fleet.test
+    )
+    student = copy.deepcopy(fleet.model)
+    started = time.perf_counter()
+    before = observe(student, sets)
+    observed = time.perf_counter()
+    data = UnlearningData(forget, retain, fleet.validation, CLASSES)
+    # A plan without validation samples is one of a fixed number of steps.
+    seen = len(fleet.validation) if kind == "guided" else 0
+    config = plan(size, len(retain), seen, kind="convolutional")
+    epochs = list(
+        REGISTRY["lotus"].unlearn(student, data, config, torch.Generator().manual_seed(0))
+    )
+    unlearned = time.perf_counter()
+    persons = np.arange(size) // SAMPLES_PER_REQUEST
+    verify(before, observe(student, sets), seed=0, persons=persons)
+    ended = time.perf_counter()
+    return SharedRun(
+        kind=kind,
+        requests=requests,
+        forget=size,
+        steps=epochs[-1].steps,
+        unlearning=unlearned - observed,
+        verification=ended - unlearned + observed - started,
+    )
