@@ -37,3 +37,14 @@ def test_every_module_imports_with_only_torch_and_numpy() -> None:
     assert {"workers.unlearning.methods.lotus", "workers.unlearning.metrics"} <= set(
         done.stdout.split()
     )
+
+
+def test_the_speed_benchmark_runs_from_a_checkout_without_the_service() -> None:
+    program = PROGRAM[: PROGRAM.index("import workers.unlearning")].replace(
+        '"sklearn", "scipy", ', ""
+    )
+    program += "\nimport benchmarks.speed\nprint('imported')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "imported\n", done.stderr
