@@ -76,8 +76,8 @@ class Case:
     def corrected_level(self, name: str) -> float:
         if name != "kuiper":
             return self.corrected
-        draws = int(self.report["kuiper"]["after"]["draws"])
-        return max(self.corrected, 1.0 / (draws + 1))
+        draws = self.report["kuiper"]["after"].get("draws")  # None: not by draws, so no floor
+        return max(self.corrected, 1.0 / (draws + 1)) if draws else self.corrected
 
     def significant(self) -> dict[str, float]:
         return {n: p for n, p in self.p_values().items() if p <= self.corrected_level(n)}
