@@ -44,6 +44,7 @@ from benchmarks.cases import Case, Draw, make
 from benchmarks.entrants import Entrant, entrants, unlearn
 from benchmarks.guided_tables import coalesced_table, contender_table, rule_table, summary
 from benchmarks.likeness import Answers, answers, likeness
+from benchmarks.processes import on_one_core
 from benchmarks.stopping import RULES, Point
 from workers.unlearning.config import LotusConfig
 from workers.unlearning.evaluation import EvaluationSets, Observation, observe, predict
@@ -83,7 +84,7 @@ SMOKE = (Group((Draw("digits", 20, 0, n_trained=80, epochs=2),), seeds=1),)
 
 def measure(draw: Draw) -> dict[str, Any]:
     """One case: its contenders, and its curve under every rule."""
-    torch.set_num_threads(1)
+    on_one_core()
     case = make(draw)
     original, gold = answers(case.original, case.sets), answers(case.gold, case.sets)
     look = partial(_figures, case, original, gold)
@@ -160,7 +161,7 @@ def _curve(case: Case, look: Any) -> list[Point]:
 
 def coalesced(dataset: str = "mnist") -> list[dict[str, Any]]:
     """Seconds of one small request, and of many in one run."""
-    torch.set_num_threads(1)
+    on_one_core()
     found = []
     guided = next(e for e in entrants() if e.name == "lotus guided")
     for requests in (1, REQUESTS):

@@ -43,13 +43,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks import report, standings
 from benchmarks.cases import TRAINED, Case, Draw, make
 from benchmarks.data import DATASETS
 from benchmarks.entrants import SMALL_SET, Entrant, entrants, unlearn
 from benchmarks.likeness import Answers, answers, likeness
+from benchmarks.processes import on_one_core
 
 GOLD, SECOND_GOLD = "gold", "second gold"
 
@@ -72,7 +71,7 @@ SMOKE = Plan(("digits",), (20,), 1, 1, n_trained=100, epochs=1)
 
 def measure(draw: Draw, plan: Plan) -> list[dict[str, Any]]:
     """Every row of the table for one forget set."""
-    torch.set_num_threads(1)
+    on_one_core()
     case = make(draw)
     original, gold = answers(case.original, case.sets), answers(case.gold, case.sets)
     record = partial(_record, case, original, gold)

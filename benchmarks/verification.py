@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks import report
 from benchmarks import verification_tables as tables
@@ -33,6 +32,7 @@ from benchmarks.data import mnist
 from benchmarks.draws import PERMUTATIONS, POLICY, Outcome, from_case, from_people, from_unseen
 from benchmarks.persons import everybody_styled, odd_one_out
 from benchmarks.planted import Case, World, build
+from benchmarks.processes import on_one_core
 from workers.unlearning.data import LabelledSet
 
 TRUTHS = ("gold", "untouched", "over-unlearned", "LoTUS", "whole class")
@@ -58,7 +58,7 @@ FULL = Plan(worlds=8, repeats=2, draws=200, person_draws=120, error_draws=400)
 
 def run_world(task: tuple[str, int], plan: Plan) -> list[Outcome]:
     """One world and all its draws: of planted cases, or of persons."""
-    torch.set_num_threads(1)
+    on_one_core()
     kind, seed = task
     rng = np.random.default_rng([seed, 4])
     draws = _share(plan.draws, plan.worlds, seed)
