@@ -45,6 +45,10 @@ def test_a_request_ends_in_a_verified_published_version(digits: Path, tmp_path: 
         assert after.number == before.number + 1
 
         _the_report_says_what_happened(run.metrics, run.epochs)
+        # What only the runner can tell the library and the rule.
+        assert run.metrics["reference"]["unusual_p"] is not None  # whose the unseen rows are
+        assert run.verdict["runs_in_30_days"] == 1
+        assert run.config["execution"]["precision"] == "float32"
         assert run.verdict is not None
         assert run.verdict["name"] in ("within_margin", "reduced", "not_shown")
         assert item.numbers is not None and item.numbers["samples"] == 100
@@ -69,6 +73,7 @@ def _the_report_says_what_happened(report: dict | None, epochs: list) -> None:  
     assert auc["before"]["auc"] > 0.6 > auc["after"]["auc"]
     assert report["accuracy"]["test"]["after"]["value"] > 0.9
     assert {"temperature", "accuracy_gap", "validation_auc"} <= epochs[0].keys()
+    assert epochs[0]["validation_member_excess"] is not None  # it chose the epoch
 
 
 def _the_certificate_is_of_this_case(data: Path, request: str, sha256: str) -> None:
