@@ -25,7 +25,10 @@ def test_the_demo_publishes_a_new_version_and_leaves_nothing_behind(
     assert shown["impact"][0]["forget_count"] == 100
     assert shown["request"]["state"] == "completed"
     run = shown["run"]
-    assert run["published_version"]["number"] == 2
+    # A rejected attempt leaves a candidate, which takes a number; the demo decides `retry` twice
+    # at most. Which attempt is published depends on the machine's arithmetic and on the seed.
+    attempts = run["rung"] + 1
+    assert run["published_version"]["number"] == 1 + attempts <= 4
     assert run["published_version"]["sha256"] == shown["downloaded_sha256"] != run["base_sha256"]
     assert run["metrics"]["sizes"]["n_f"] == 100
     scores = run["metrics"]["scores"]["phi"]

@@ -35,14 +35,15 @@ def test_one_step_is_the_one_computed_by_hand() -> None:
 
 def test_pure_ascent_raises_the_forget_loss_in_every_epoch(case: Case) -> None:
     student = copy.deepcopy(case.model)
-    config = NegGradPlusConfig(epochs=3, batch_size=32, learning_rate=0.05, retain_weight=0.0)
+    # Ascent has no bound: at larger rates rounding alone decides how far it gets, and when it ends.
+    config = NegGradPlusConfig(epochs=3, batch_size=32, learning_rate=0.01, retain_weight=0.0)
     losses = [loss(student, case.data.forget)]
     for _ in REGISTRY["neggrad_plus"].unlearn(
         student, case.data, config, torch.Generator().manual_seed(7)
     ):
         losses.append(loss(student, case.data.forget))
     assert losses == sorted(losses)
-    assert losses[-1] > losses[0] + 0.5
+    assert losses[-1] > losses[0] + 0.05
 
 
 def test_the_forget_loss_rises_more_than_the_retain_loss(case: Case) -> None:

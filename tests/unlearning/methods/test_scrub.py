@@ -84,6 +84,13 @@ def test_the_rewind_takes_the_closest_forget_error_and_the_later_of_equals() -> 
 def test_the_rewound_model_is_the_checkpoint_that_matches_the_last_student_on_unseen_samples(
     images: Case,
 ) -> None:
+    # Which epoch matches best hangs on rounding; among several seeds it is not always the last.
+    chosen = [rewound_epoch(images, seed) for seed in range(5)]
+    assert min(chosen) < 5, "the test would pass without a rewind"
+
+
+def rewound_epoch(images: Case, seed: int) -> int:
+    """Index of the epoch whose weights were kept, after checking that they are the right ones."""
     student = copy.deepcopy(images.model)
     config = ScrubConfig(
         epochs=6, batch_size=32, learning_rate=1e-2, max_epochs=3, gamma=0.2, rewind=True
@@ -91,7 +98,8 @@ def test_the_rewound_model_is_the_checkpoint_that_matches_the_last_student_on_un
     data = images.data
     checkpoints: list[nn.Module] = []
     epochs = []
-    for epoch in REGISTRY["scrub"].unlearn(student, data, config, torch.Generator().manual_seed(7)):
+    generator = torch.Generator().manual_seed(seed)
+    for epoch in REGISTRY["scrub"].unlearn(student, data, config, generator):
         epochs.append(epoch)
         if epoch.number <= 6:
             checkpoints.append(copy.deepcopy(student))
@@ -101,9 +109,9 @@ def test_the_rewound_model_is_the_checkpoint_that_matches_the_last_student_on_un
     )
     gaps = [abs(epoch.forget_accuracy - reference) for epoch in epochs[:6]]
     chosen = max(i for i in range(6) if gaps[i] == min(gaps))
-    assert chosen < 5  # else the test would pass without a rewind
     assert largest_difference(student, checkpoints[chosen]) == 0.0
     assert [epoch.number for epoch in epochs] == [1, 2, 3, 4, 5, 6, 7]
     assert epochs[6].planned_epochs == 7 and epochs[6].loss is None
     assert epochs[6].steps == epochs[5].steps
     assert epochs[6].forget_accuracy == epochs[chosen].forget_accuracy
+    return chosen
