@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -92,6 +93,7 @@ def forward_flop(network: nn.Module, input_shape: tuple[int, ...]) -> float:
     return counter.get_total_flops() / 2
 
 
+@functools.cache
 def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations a second of a large square matrix product: best of several."""
     size = 8192 if device.type == "cuda" else 2048
@@ -99,3 +101,13 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
     right = torch.randn(size, size, device=device).to(dtype)
     best = min(measure(lambda: left @ right, device).seconds for _ in range(6))
     return 2 * float(size) ** 3 / best
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """False on a device that only emulates it, where a single figure would take minutes."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        left = torch.ones(256, 256, device=device).to(dtype)
+        return min(measure(lambda: left @ left, device).seconds for _ in range(3))
+
+    return seconds(torch.bfloat16) < 5 * seconds(torch.float32)

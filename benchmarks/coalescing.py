@@ -27,9 +27,11 @@ from workers.unlearning.verification import verify
 CLASSES = 10
 SIDE = 14
 SAMPLES_PER_REQUEST = 10
-TRAINING, HELD_OUT, RETAIN_REPORTED = 4_000, 1_000, 2_000
+TRAINING, HELD_OUT, RETAIN_REPORTED = 4_000, 800, 1_600
 REQUESTS = (1, 10, 50)
 KINDS = ("fixed", "guided")
+CASES = [(kind, requests) for kind in KINDS for requests in REQUESTS]
+DECIDING = [("guided", REQUESTS[0]), ("guided", REQUESTS[-1])]
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def shapes(device: torch.device, *, quick: bool) -> list[Shape]:
                 3,
             ),
         ]
-    width, vit, rows = (16, NARROW_VIT, 60) if quick else (64, SMALL_VIT, 100)
+    width, vit, rows = (16, NARROW_VIT, 50) if quick else (64, SMALL_VIT, 100)
     return [
         Shape(
             f"ResNet18 of width {width}, 32 px",

@@ -15,6 +15,7 @@ from workers.unlearning.errors import (
     EmptySet,
     ForgetSetTooLarge,
     LabelOutOfRange,
+    NonFiniteLogits,
     ShapeMismatch,
     TooFewClasses,
     UnlearningError,
@@ -104,12 +105,26 @@ def _checked_already(inputs: Tensor, labels: Tensor) -> LabelledSet:
 
 
 @dataclass(frozen=True)
+class OriginalAnswers:
+    """f_orig's logits (N, C) float32 about every set of a run, in eval mode, never augmented.
+
+    `original.original_answers` makes them. They tell about persons what f_orig tells: who keeps
+    them destroys them with the samples.
+    """
+
+    forget: Tensor
+    retain: Tensor
+    validation: Tensor
+
+
+@dataclass(frozen=True)
 class UnlearningData:
     """D_f, D_r and the validation half of D_u: everything that unlearning may look at, and how the
     network sees it.
 
     forget_ids, retain_ids   (n_f,), (n_r,) int64 names of the rows in the owner's training set,
                              each once; by default 0 to n_f - 1 and n_f to n_f + n_r - 1
+    original                 kept answers of the model that will be unlearned; None: it is asked
     """
 
     forget: LabelledSet
@@ -119,6 +134,7 @@ class UnlearningData:
     view: View = field(default_factory=View)
     forget_ids: Tensor | None = None
     retain_ids: Tensor | None = None
+    original: OriginalAnswers | None = None
 
     @classmethod
     def of(
@@ -173,6 +189,19 @@ class UnlearningData:
             if bool(outside.any()):
                 raise LabelOutOfRange(int(outside.sum()), len(samples), self.num_classes, name)
         self._check_ids()
+        self._check_original()
+
+    def _check_original(self) -> None:
+        for name, samples in self.sets().items():
+            if self.original is None:
+                return
+            logits: Tensor = getattr(self.original, name)
+            expected = (len(samples), self.num_classes)
+            if logits.shape != expected:
+                raise ShapeMismatch(f"kept answers about {name} set", logits.shape, expected)
+            bad = int((~torch.isfinite(logits)).any(dim=1).sum())
+            if bad:
+                raise NonFiniteLogits(bad, len(logits), f"kept answers about {name} set")
 
     def _check_ids(self) -> None:
         for name, ids, samples in (

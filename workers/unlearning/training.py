@@ -71,9 +71,13 @@ class Training:
 
     def subset(self, samples: LabelledSet, fraction: float) -> LabelledSet:
         """A share of the set, at least one row, drawn once without replacement."""
+        return samples.select(self.subset_rows(samples, fraction))
+
+    def subset_rows(self, samples: LabelledSet, fraction: float) -> Tensor:
+        """The places of such a share in the set."""
         size = max(1, round(fraction * len(samples)))
         order = torch.randperm(len(samples), generator=self.generator, device=self.generator.device)
-        return samples.select(order[:size].to(samples.labels.device))
+        return order[:size].to(samples.labels.device)
 
     def sample(self, samples: LabelledSet, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs (b, *input_shape) as training sees them, and labels (b,), on the device."""

@@ -11,6 +11,7 @@ from workers.unlearning import calibration
 from workers.unlearning.data import LabelledSet, UnlearningData
 from workers.unlearning.errors import ShapeMismatch
 from workers.unlearning.evaluation import predict
+from workers.unlearning.original import check_original
 from workers.unlearning.reader import Served
 from workers.unlearning.steering import Signal, members, validation_signal
 from workers.unlearning.training import Training
@@ -66,10 +67,12 @@ class Meter:
     ) -> None:
         """Made before the first step: the goal is the accuracy of the model as it is, on D_u,val.
 
-        Raises ShapeMismatch if the model's answers are not about the data's classes.
+        Raises ShapeMismatch if the model's answers are not about the data's classes, and
+        NotTheOriginal if kept answers are not this model's.
         """
         self.training, self.data, self.planned_epochs = training, data, planned_epochs
-        unseen = self.answers(data.validation)
+        check_original(training.model.eval(), data, training.execution)
+        unseen = data.original.validation.cpu() if data.original else self.answers(data.validation)
         self._uncalibrated = calibration.uncalibrated(data.forget.labels, data.validation.labels)
         if unseen.shape[1] != data.num_classes:
             raise ShapeMismatch("logits and classes", unseen.shape[1:], (data.num_classes,))

@@ -33,9 +33,10 @@ def unlearn(
     with weights.restored_on_error(model):
         training = Training.of(model, data.view, config, generator)
         # D_f, then R: a share of D_r that is drawn once.
-        rows = data.forget.followed_by(training.subset(data.retain, config.retain_fraction))
+        share = training.subset_rows(data.retain, config.retain_fraction)
+        rows = data.forget.followed_by(data.retain.select(share))
         meter = Meter(training, data, config.epochs, class_matched=config.class_matched)
-        teacher = _Teacher.of(training, rows, data)
+        teacher = _Teacher.of(training, rows, data, share)
         selection = selection_for(config, data)
         optimizer = adamw(training, config.learning_rate, config.weight_decay, config.betas)
         # The student starts as the teacher, so its first accuracy is the teacher's.
@@ -85,13 +86,22 @@ class _Teacher:
     model: nn.Module | None
 
     @classmethod
-    def of(cls, training: Training, rows: LabelledSet, data: UnlearningData) -> _Teacher:
+    def of(
+        cls, training: Training, rows: LabelledSet, data: UnlearningData, share: Tensor
+    ) -> _Teacher:
+        """`share`: the places in D_r of the rows that follow D_f."""
         model, execution = training.model.eval(), training.execution
         sizes = (len(data.forget), data.num_classes)
         if not training.view.deterministic:
             return cls(rows, *sizes, None, weights.frozen_copy(model))
-        with execution.settings():
-            logits = predict(model, rows.inputs, view=training.view, bfloat16=execution.bfloat16)
+        if data.original is not None:
+            kept = data.original
+            logits = torch.cat([kept.forget, kept.retain[share.to(kept.retain.device)]])
+        else:
+            with execution.settings():
+                logits = predict(
+                    model, rows.inputs, view=training.view, bfloat16=execution.bfloat16
+                )
         return cls(rows, *sizes, logits.to(execution.device), None)
 
     def forget_logits(self, meter: Meter) -> Tensor:
