@@ -103,3 +103,10 @@ def fleet_settings(database: Database) -> dict[str, Any]:
         "pseudonym_key": f"k1:{key}",
         "suppression_key": key,
     }
+
+
+def service_environment(database: Database) -> dict[str, str]:
+    """The same as variables, for a service in a process of its own."""
+    if database.is_sqlite:
+        return {"LOTUS_DATABASE_URL": database.url.render_as_string()}
+    return {f"LOTUS_{name.upper()}": value for name, value in fleet_settings(database).items()}
