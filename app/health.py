@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import migrate
 from app.erasure.tables import Worker
 from app.http.sessions import CurrentRuntime, Now
+from app.restore.service import is_paused
 from app.runtime import Runtime
 
 router = APIRouter(tags=["health"])
@@ -45,12 +46,14 @@ def livez() -> Live:
 def readyz(runtime: CurrentRuntime, now: Now, response: Response) -> Ready:
     """503 if requests cannot be accepted; `degraded` if they are accepted but nobody works."""
     needed = [_database(runtime), _schema(runtime), _storage(runtime)]
-    workers = _workers(runtime, now)
-    status: Literal["ok", "degraded", "unavailable"] = "ok" if workers.ok else "degraded"
+    wanted = [_workers(runtime, now), _not_paused(runtime)]
+    status: Literal["ok", "degraded", "unavailable"] = "ok"
+    if not all(check.ok for check in wanted):
+        status = "degraded"
     if not all(check.ok for check in needed):
         status = "unavailable"
         response.status_code = 503
-    return Ready(status=status, checks=[*needed, workers])
+    return Ready(status=status, checks=[*needed, *wanted])
 
 
 def _database(runtime: Runtime) -> Check:
@@ -90,3 +93,13 @@ def _workers(runtime: Runtime, now: datetime) -> Check:
     return Check(
         name="workers", ok=ok, detail="heard of" if ok else "No worker was heard of lately."
     )
+
+
+def _not_paused(runtime: Runtime) -> Check:
+    try:
+        with runtime.database.read() as session:
+            paused = is_paused(session)
+    except SQLAlchemyError:
+        return Check(name="restore", ok=False, detail="The database does not answer.")
+    detail = "Paused after a restore: run `lotus doctor --after-restore`."
+    return Check(name="restore", ok=not paused, detail=detail if paused else "not paused")

@@ -14,6 +14,7 @@ from app.erasure.run_endpoints import router as runs
 from app.http import problems
 from app.http.limits import BodyLimits
 from app.registry.endpoints import router as registry
+from app.restore.watch import watching
 from app.runtime import Runtime
 from app.version import code_version
 
@@ -26,7 +27,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        with watching(runtime):
+            yield
         runtime.close()
 
     app = FastAPI(

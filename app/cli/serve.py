@@ -25,6 +25,7 @@ from app.config import Settings
 from app.keys.scopes import ALL_SCOPES
 from app.keys.tables import ApiKey
 from app.observability import fields
+from app.restore.watch import look_once
 from app.runtime import Runtime
 
 log = logging.getLogger("lotus.serve")
@@ -49,9 +50,10 @@ def serve(
 
     runtime = open_runtime(up_to_date=False)
     key = _first_key(runtime)
-    runtime.close()
     settings = runtime.settings
     observability.configure(settings.log_level)
+    look_once(runtime)  # before the worker beside can claim anything
+    runtime.close()
     config = uvicorn.Config(
         create_app(settings),
         log_config=None,  # set by observability.configure
