@@ -1,7 +1,7 @@
 """`/livez`: the process runs. `/readyz`: whether it can do its work, and what lacks."""
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -12,13 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import migrate
 from app.erasure.tables import Worker
 from app.http.sessions import CurrentRuntime, Now
+from app.metrics.figures import WORKER_SILENCE
 from app.restore.service import is_paused
 from app.runtime import Runtime
 
 router = APIRouter(tags=["health"])
-
-# A worker that has not been heard of for so long is taken for gone.
-WORKER_SILENCE = timedelta(minutes=2)
 
 
 class Live(BaseModel):

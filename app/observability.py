@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,8 +151,12 @@ class RequestLog:
     An id that the caller sends is not taken over: it would be input in a log.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, observe: Callable[[str, str | None, int, float], None]
+    ) -> None:
+        """`observe` is told method, route, status and seconds of every call."""
         self.app = app
+        self.observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -178,14 +182,11 @@ class RequestLog:
             refusal = problems.answer(problems.Internal("The service failed; its log says why."))
             await refusal(scope, receive, noted)
         finally:
-            route = scope.get("route")
+            method, route = scope["method"], getattr(scope.get("route"), "path", None)
+            seconds = time.monotonic() - started
+            self.observe(method, route, status, seconds)
             log.info(
                 "request",
-                extra=fields(
-                    method=scope["method"],
-                    route=getattr(route, "path", None),
-                    status=status,
-                    seconds=round(time.monotonic() - started, 4),
-                ),
+                extra=fields(method=method, route=route, status=status, seconds=round(seconds, 4)),
             )
             _request_id.reset(token)
