@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     suppression_key: Annotated[
         str | None, Field(repr=False, description="Base64, 32 bytes: tags of suppressed persons.")
     ] = None
+    metrics_open: Annotated[
+        bool,
+        Field(description="Whether `/metrics` answers without a key: figures of all controllers."),
+    ] = False
     log_level: Annotated[str, Field(description="`debug`, `info`, `warning` or `error`.")] = "info"
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigId, enum_text
-from app.erasure.states import LIVE_RUN, ItemState, Outcome, RequestState, RunState
+from app.erasure.states import LIVE_RUN, OPEN_REQUEST, ItemState, Outcome, RequestState, RunState
 from app.ids import new_id
 
 
@@ -69,6 +69,10 @@ class ErrorClass(StrEnum):
 
 _live = ", ".join(f"'{state}'" for state in LIVE_RUN)
 _is_live = text(f"state IN ({_live})")
+_open = ", ".join(f"'{state}'" for state in OPEN_REQUEST)
+# Word for word what the index says: with bound values neither database would use it.
+IS_OPEN = text(f"erasure_requests.state IN ({_open})")
+_is_open = text(f"state IN ({_open})")
 
 
 class ErasureRequest(Base):
@@ -79,6 +83,16 @@ class ErasureRequest(Base):
         Index("ix_erasure_requests_page", "controller_id", "id"),
         Index("ix_erasure_requests_state_page", "controller_id", "state", "id"),
         Index("ix_erasure_requests_due", "controller_id", "state", "due_at"),
+        # What is counted at every scrape, whichever controller it belongs to.
+        Index(
+            "ix_erasure_requests_open",
+            "state",
+            "received_at",
+            "due_at",
+            "extended_due_at",
+            sqlite_where=_is_open,
+            postgresql_where=_is_open,
+        ),
         CheckConstraint(
             "(state = 'completed') = (outcome IS NOT NULL)", name="outcome_if_completed"
         ),
@@ -173,6 +187,7 @@ class Run(Base):
             sqlite_where=_is_live,
             postgresql_where=_is_live,
         ),
+        Index("ix_runs_device_time", "device", "started_at", "finished_at"),
         CheckConstraint(
             "(state IN ('running', 'verifying', 'publishing')) = (lease_until IS NOT NULL)",
             name="lease_if_held",
