@@ -21,6 +21,7 @@ from sqlalchemy import Engine, create_engine
 from client import LotusClient
 from tests import servers
 from tests.end_to_end.service import ROOT, children
+from tests.fleet.disk import Disk
 
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
@@ -103,12 +104,14 @@ class Fleet:
         folder: Path,
         *,
         gpus: int = 1,
+        small_disk: bool = False,
         gpu_worker: Sequence[str] = ("app.cli", "worker", "gpu"),
         **settings: str,
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self._open = ExitStack()
+        self._small_disk = small_disk
         self._settings, self._gpu_worker = settings, list(gpu_worker)
         self._port = servers.free_port()
         self.gpu_count = gpus
@@ -192,6 +195,8 @@ class Fleet:
 
     def _start(self) -> None:
         self.data.mkdir(parents=True)
+        self.disk = Disk(self.data, small=self._small_disk)
+        self._open.callback(self.disk.close)
         self.postgresql = self._server(_postgresql(self._open))
         self.redis = self._server(_redis(self._open))
         self.lotus("migrate")
