@@ -18,6 +18,7 @@ from tests.databases import (
     dialect,
     empty_database,
     fleet_settings,
+    make_database,
     migrated_file,
     migrated_name,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "database",
     "dialect",
     "empty_database",
+    "make_database",
     "migrated_file",
     "migrated_name",
     "postgresql",

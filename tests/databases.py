@@ -4,8 +4,9 @@
 import base64
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from app import migrate
 from app.db import Database
 
 DIALECTS = ("sqlite", "postgresql")
+MakeDatabase = Callable[[], AbstractContextManager[Database]]
 
 
 @pytest.fixture(params=DIALECTS)
@@ -53,6 +55,26 @@ def database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> It
     server = request.getfixturevalue("postgresql")
     with database_of_its_own(server, like=request.getfixturevalue("migrated_name")) as database:
         yield database
+
+
+@pytest.fixture
+def make_database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> MakeDatabase:
+    """Each call makes another one: at the newest revision, and gone when its block ends."""
+    if dialect == "postgresql":
+        server = request.getfixturevalue("postgresql")
+        like = request.getfixturevalue("migrated_name")
+        return lambda: database_of_its_own(server, like=like)
+    migrated: Path = request.getfixturevalue("migrated_file")
+
+    @contextmanager
+    def copied() -> Iterator[Database]:
+        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+            shutil.copy(migrated, Path(folder) / "lotus.db")
+            database = Database(f"sqlite:///{Path(folder) / 'lotus.db'}")
+            yield database
+            database.dispose()
+
+    return copied
 
 
 @pytest.fixture(scope="session")

@@ -3,23 +3,21 @@
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from app.audit.sequencer import sequence
 from app.config import Settings
-from app.db import Database
 from app.erasure import arrivals, leases, publishing
 from app.erasure.leases import Claim
 from app.erasure.locks import Fence
 from app.erasure.states import LEASED_RUN, LIVE_RUN, ItemState, RunState
-from app.erasure.tables import ErasureItem, Run
+from app.erasure.tables import ErasureItem, ErrorClass, Run
 from app.http.sessions import utc_now
 from app.ids import model_id, new_id, version_id
 from app.keys import service as keys
@@ -36,13 +34,16 @@ from app.registry.tables import (
     VersionState,
 )
 from app.runtime import Runtime
-from tests.databases import fleet_settings
+from tests.databases import MakeDatabase, fleet_settings
 from tests.erasure.factories import START, add_artifact, add_dataset, add_model, people, train
 from tests.erasure.working import LEASE, Hand
 
 URL = "/api/v1/erasure-requests"
 CUSTOMERS = ("ada", "ben", "cleo", "dora", "eve", "nobody")
-MakeDatabase = Callable[[], AbstractContextManager[Database]]
+
+
+def _without_waiting_for_the_disk(connection: Any, record: object) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
 
 
 class World:
@@ -58,6 +59,8 @@ class World:
         app = create_app(settings)
         app.dependency_overrides[utc_now] = lambda: self.now
         self.runtime: Runtime = app.state.runtime
+        if database.is_sqlite:
+            event.listen(self.runtime.database.engine, "connect", _without_waiting_for_the_disk)
         self.front = TestClient(app, headers={"Authorization": f"Bearer {self._key()}"})
         self.front.__enter__()
         self.hands = [Hand.hire(self.runtime, self.now) for _ in range(3)]
@@ -161,6 +164,36 @@ class World:
                 self.go_on(fence)
         hand, now = self.hands[0], self.now
         hand.end(publishing.reject, fence, now, "candidate", "distinguishable", None)
+
+    def renew(self, fence: Fence) -> None:
+        with self.runtime.database.write() as session:
+            leases.renew(session, fence, lease=LEASE, now=self.now)
+
+    def progress(self, fence: Fence) -> None:
+        with self.runtime.database.write() as session:
+            leases.write(session, fence, progress={"epoch": 1})
+
+    def put_down(self, fence: Fence) -> None:
+        with self.runtime.database.write() as session:
+            leases.put_down(session, fence, actor="service", now=self.now)
+
+    def crash(self, fence: Fence) -> None:
+        self._end_badly(leases.give_back, fence, ErrorClass.STORAGE)
+
+    def fail(self, fence: Fence) -> None:
+        self._end_badly(leases.fail, fence, ErrorClass.NUMERICAL)
+
+    def _end_badly(self, end: Callable[..., Any], fence: Fence, error: ErrorClass) -> None:
+        with self.runtime.database.write() as session:
+            end(
+                session,
+                self.runtime.keyring,
+                fence,
+                error_class=error,
+                detail="stated by a test",
+                actor="service",
+                now=self.now,
+            )
 
     def offer_version(self, model: UUID) -> None:
         """Trained elsewhere and uploaded; nobody has read it yet."""
