@@ -62,6 +62,14 @@ class CurrentVersion(Answer):
     sha256: str
 
 
+class Pause(Answer):
+    """Runs of a model kept failing: until then none begins."""
+
+    until: datetime
+    reason: str | None = None
+    consecutive_failures: int
+
+
 class Model(Registration):
     name: str
     dataset: str
@@ -70,6 +78,7 @@ class Model(Registration):
     policy: dict[str, Any] = {}
     training_recipe: dict[str, Any] | None = None
     current_version: CurrentVersion | None = None
+    paused: Pause | None = None
     created_at: datetime
     ready_at: datetime | None = None
 
@@ -142,6 +151,7 @@ class RunSummary(Answer):
     model: str
     base_version: str
     rung: int
+    step: str = "policy"
     attempt: int
     state: str
     method: str

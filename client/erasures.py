@@ -101,11 +101,19 @@ class ErasureCalls(Transport):
         item: str,
         action: str,
         *,
+        method: str | None = None,
         settings: Mapping[str, Any] | None = None,
         reason_code: str | None = None,
     ) -> Erasure:
-        """`action` is `retry`, `accept` or `refuse`; only `retry` takes `settings`."""
-        body = {"item": item, "action": action, "settings": settings, "reason_code": reason_code}
+        """`action` is `retry`, `retrain`, `accept` or `refuse`; only `retry` takes `method` and
+        `settings`."""
+        body = {
+            "item": item,
+            "action": action,
+            "method": method,
+            "settings": settings,
+            "reason_code": reason_code,
+        }
         return self.send("POST", f"{REQUESTS}/{request}/decide", Erasure, body)
 
     def get_run(self, run: str) -> Run:

@@ -90,6 +90,10 @@ class RegistryCalls(Transport):
     def list_models(self) -> Iterator[Model]:
         return self.pages(f"{API}/models", Model)
 
+    def resume_model(self, model: str) -> Model:
+        """Lifts the pause of a model whose runs kept failing."""
+        return self.send("POST", f"{API}/models/{model}/resume", Model)
+
     def set_policy(self, model: str, policy: Mapping[str, Any]) -> Model:
         return self.send("PUT", f"{API}/models/{model}/policy", Model, policy)
 

@@ -7,6 +7,7 @@ import torch
 
 from app.audit.kinds import SERVICE
 from app.erasure import leases
+from app.erasure.failing import Fault
 from app.erasure.locks import Fence
 from app.erasure.states import RunState
 from app.erasure.tables import ErrorClass
@@ -23,22 +24,27 @@ from workers.unlearning.errors import (
     UnlearningError,
 )
 from workers.unlearning.initialisation import NotReinitialised
+from workers.unlearning.methods.retrain import FrozenParameters
+from workers.unlearning.reader import ProofFailed
 from workers.unlearning.settings import InvalidConfig
 
 log = logging.getLogger("lotus.runner")
 
-# Another attempt would meet these again. The first class that fits decides.
-_PERMANENT: tuple[tuple[type[Exception], ErrorClass], ...] = (
-    (InvalidConfig, ErrorClass.SETTINGS),
-    (EmptySet, ErrorClass.MISSING_DATA),
-    (MissingUnseenClass, ErrorClass.MISSING_DATA),
-    (NotReinitialised, ErrorClass.ARCHITECTURE),
-    (NothingToTrain, ErrorClass.ARCHITECTURE),
-    (UnlearningError, ErrorClass.NUMERICAL),
-    (ArchitectureError, ErrorClass.ARCHITECTURE),
-    (MissingData, ErrorClass.MISSING_DATA),
-    (MissingArtifact, ErrorClass.MISSING_DATA),
-    (CorruptArtifact, ErrorClass.MISSING_DATA),
+# Another attempt would meet these again. The first class that fits decides. The last entry says
+# whether the rows of one item may be the reason, where others would get through.
+_PERMANENT: tuple[tuple[type[Exception], ErrorClass, bool], ...] = (
+    (InvalidConfig, ErrorClass.SETTINGS, False),
+    (ProofFailed, ErrorClass.INTERNAL, False),
+    (EmptySet, ErrorClass.MISSING_DATA, True),
+    (MissingUnseenClass, ErrorClass.MISSING_DATA, True),
+    (NotReinitialised, ErrorClass.ARCHITECTURE, False),
+    (NothingToTrain, ErrorClass.ARCHITECTURE, False),
+    (FrozenParameters, ErrorClass.ARCHITECTURE, False),
+    (UnlearningError, ErrorClass.NUMERICAL, True),
+    (ArchitectureError, ErrorClass.ARCHITECTURE, False),
+    (MissingData, ErrorClass.MISSING_DATA, False),
+    (MissingArtifact, ErrorClass.MISSING_DATA, False),
+    (CorruptArtifact, ErrorClass.MISSING_DATA, False),
 )
 _PASSING: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (torch.OutOfMemoryError, ErrorClass.OUT_OF_MEMORY),
@@ -53,18 +59,10 @@ def report(runtime: Runtime, fence: Fence, error: Exception, *, now: datetime) -
     """Ends the attempt: failed, or queued again. Raises LeaseLost like every fenced write."""
     log.error("run failed", exc_info=error, extra=fields(run=fence.run_id))
     with runtime.database.write() as session:
-        for kind, error_class in _PERMANENT:
-            if isinstance(error, kind):
-                leases.fail(
-                    session,
-                    runtime.keyring,
-                    fence,
-                    error_class=error_class,
-                    detail=str(error)[:LONGEST_DETAIL],
-                    actor=SERVICE,
-                    now=now,
-                )
-                return RunState.FAILED
+        fault = _permanent(error)
+        if fault is not None:
+            leases.fail(session, runtime.keyring, fence, fault=fault, actor=SERVICE, now=now)
+            return RunState.FAILED
         error_class = next(named for kind, named in _PASSING if isinstance(error, kind))
         return leases.give_back(
             session,
@@ -77,3 +75,11 @@ def report(runtime: Runtime, fence: Fence, error: Exception, *, now: datetime) -
             actor=SERVICE,
             now=now,
         )
+
+
+def _permanent(error: Exception) -> Fault | None:
+    for kind, error_class, apart in _PERMANENT:
+        if isinstance(error, kind):
+            blamed = error.blamed if isinstance(error, MissingData) else frozenset()
+            return Fault(error_class, str(error)[:LONGEST_DETAIL], apart=apart, blamed=blamed)
+    return None

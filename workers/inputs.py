@@ -16,7 +16,7 @@ from torch import nn
 from app.erasure import forming, levels, subjects
 from app.erasure.tables import ItemSample, Run, RunItem
 from app.registry.policy import Policy
-from app.registry.tables import Model, ModelVersion, SampleSplit, SampleSubject
+from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, SampleSubject
 from app.runtime import Runtime
 from workers import architectures, loading
 from workers.loading import Loaded, Source, joined
@@ -31,7 +31,12 @@ _NO_ROWS = torch.empty(0, dtype=torch.int64)
 
 
 class MissingData(ValueError):
-    """The run lacks samples of a kind that it cannot do without; safe to show."""
+    """The run lacks samples of a kind that it cannot do without; safe to show. `blamed`: the items
+    without whose rows there would be some."""
+
+    def __init__(self, text: str, blamed: frozenset[UUID] = frozenset()) -> None:
+        super().__init__(text)
+        self.blamed = blamed
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Job:
     excluded: frozenset[int]
     items: tuple[UUID, ...]
     item_samples: Mapping[UUID, frozenset[int]]
+    held_out: Mapping[UUID, int]  # of an item's samples
     judged_runs: int  # of this controller in the last 30 days
 
     @property
@@ -78,10 +84,14 @@ def read_job(session: Session, run: Run, now: datetime) -> Job:
         select(RunItem.item_id).where(RunItem.run_id == run.id).order_by(RunItem.item_id)
     ).all()
     samples: dict[UUID, set[int]] = {item: set() for item in items}
-    for item, sample in session.execute(
-        select(ItemSample.item_id, ItemSample.sample_id).where(ItemSample.item_id.in_(items))
+    held_out = dict.fromkeys(items, 0)
+    for item, sample, split in session.execute(
+        select(ItemSample.item_id, ItemSample.sample_id, Sample.split)
+        .join(Sample, Sample.id == ItemSample.sample_id)
+        .where(ItemSample.item_id.in_(items))
     ):
         samples[item].add(sample)
+        held_out[item] += split is not SampleSplit.TRAIN
     return Job(
         rung=run.rung,
         seed=run.seed,
@@ -98,6 +108,7 @@ def read_job(session: Session, run: Run, now: datetime) -> Job:
         excluded=frozenset(subjects.excluded_samples(session, model.id, model.dataset_id) | forget),
         items=tuple(items),
         item_samples={item: frozenset(of_item) for item, of_item in samples.items()},
+        held_out=held_out,
         judged_runs=levels.judged_runs(session, model.controller_id, now),
     )
 
@@ -110,10 +121,17 @@ def gather(runtime: Runtime, job: Job, device: torch.device) -> Inputs:
     source = Source(runtime, job.dataset_id)
     view = loading.view(job.normalization)
     forget, retain = source.rows(job.forget), source.split(SampleSplit.TRAIN, job.excluded)
+    lost = job.forget - set(forget.sample_ids.tolist())
+    if lost:
+        blamed = frozenset(item for item in job.items if job.item_samples[item] & lost)
+        raise MissingData("Samples to forget are no longer in the dataset.", blamed)
     if not len(forget.labelled):
         raise MissingData("None of the samples to forget is left in the dataset.")
     if not len(retain.labelled):
-        raise MissingData("No training sample would be left: every one is to be forgotten.")
+        training = {item: len(job.forget & job.item_samples[item]) for item in job.items}
+        raise MissingData(
+            "No training sample would be left: every one is to be forgotten.", _most(training)
+        )
     validation, test = _unseen(source, job)
     steering = UnlearningData(
         forget=_on(forget.labelled, device),
@@ -157,9 +175,15 @@ def _unseen(source: Source, job: Job) -> tuple[Loaded, Loaded]:
         return validation, test
     only = validation if len(validation.labelled) else test
     if not len(only.labelled):
-        raise MissingData("No held-out sample is left to measure on.")
+        raise MissingData("No held-out sample is left to measure on.", _most(job.held_out))
     first, second = split_unseen(only.labelled.labels, job.dataset_id.int % 2**63)
     return only.select(first), only.select(second)
+
+
+def _most(rows: Mapping[UUID, int]) -> frozenset[UUID]:
+    """The one item with the most of the rows that are missing elsewhere, if any has some."""
+    worst = max(sorted(rows), key=lambda item: rows[item])
+    return frozenset([worst]) if rows[worst] else frozenset()
 
 
 def _persons(job: Job, sample_ids: NDArray[np.int64]) -> NDArray[np.bool_]:

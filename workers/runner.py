@@ -7,7 +7,7 @@ A process of its own, started by whoever claimed the run. Its exit says what bec
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ from app.erasure.states import RunState
 from app.erasure.transitions import Cause, Event, move_run
 from app.erasure.verdict import judge
 from app.observability import fields
+from app.registry.method_settings import RETRAIN
 from app.registry.tables import Model
 from app.runtime import Runtime
 from app.version import code_version
@@ -35,11 +36,12 @@ from workers.heartbeat import EXIT_LEASE_LOST, Heartbeat
 from workers.inputs import Inputs, Job
 from workers.parent import end_with_parent
 from workers.unlearning import evaluation, verification
-from workers.unlearning.config import LotusConfig
 from workers.unlearning.execution import Execution
-from workers.unlearning.methods import REGISTRY, Epoch
+from workers.unlearning.methods import REGISTRY, Epoch, Method, rbm
 from workers.unlearning.planning import paper_settings
+from workers.unlearning.reader import require_proof
 from workers.unlearning.reference import ReferenceCheck, reference_check
+from workers.unlearning.settings import InvalidConfig, MethodConfig
 from workers.unlearning.steering import plan_for
 
 log = logging.getLogger("lotus.runner")
@@ -58,7 +60,10 @@ class Runner:
         self._progress("loading")
         given = inputs.gather(self.runtime, job, self.device)
         before = evaluation.observe(given.model, given.evaluation)
-        self._unlearn(given)
+        last = self._unlearn(given)
+        exact = job.method == RETRAIN
+        # Without the proof there is no result: not even a candidate that a person could accept.
+        proof = require_proof(last.served, *given.steering.row_ids()) if exact else None
         self._move(RunState.VERIFYING, Event.UNLEARNED)
         self._progress("verifying")
         after = evaluation.observe(given.model, given.evaluation)
@@ -73,7 +78,9 @@ class Runner:
             reference_p=policy.reference_p,
             whole_classes=given.steering.whole_classes().cpu().numpy(),
         ).to_dict()
-        judged, publish = self._judge(report)
+        if proof is not None:
+            report["exact_retraining"] = asdict(proof)
+        judged, publish = self._judge(report, exact=exact)
         weights = self._store(given.model)
         if not publish:
             self._end(publishing.reject, weights, judged)
@@ -83,8 +90,10 @@ class Runner:
         state: RunState = self._end(publishing.publish, weights, judged)
         return state
 
-    def _unlearn(self, given: Inputs) -> None:
-        config = _config(self.job, given)
+    def _unlearn(self, given: Inputs) -> Epoch:
+        """The method's last epoch."""
+        method = _method(self.job)
+        config = _config(method, self.job, given)
         planned = {name: value for name, value in config.to_dict().items() if name != "mode"}
         self._write(
             config=planned | {"execution": Execution.of(config, given.model).describe()},
@@ -93,24 +102,21 @@ class Runner:
         )
         generator = torch.Generator().manual_seed(self.job.seed)
         epochs: list[dict[str, Any]] = []
-        for epoch in self._epochs(given, config, generator):
-            epochs.append(asdict(epoch))
+        for epoch in method.unlearn(given.model, given.steering, config, generator):
+            # The proof of a retraining is in the report, once: it is large.
+            epochs.append({k: v for k, v in asdict(epoch).items() if k != "served"})
             self._progress(
                 "unlearning",
                 epoch=epoch.number,
                 planned_epochs=epoch.planned_epochs,
                 epochs=epochs,
             )
+        return epoch
 
-    def _epochs(
-        self, given: Inputs, config: LotusConfig, generator: torch.Generator
-    ) -> Generator[Epoch]:
-        return REGISTRY[self.job.method].unlearn(given.model, given.steering, config, generator)
-
-    def _judge(self, report: dict[str, Any]) -> tuple[Judged, bool]:
+    def _judge(self, report: dict[str, Any], *, exact: bool) -> tuple[Judged, bool]:
         policy = self.job.policy.verification
         runs = self.job.judged_runs + 1
-        verdict = judge(report, policy, rung=self.job.rung, runs=runs)
+        verdict = judge(report, policy, rung=self.job.rung, runs=runs, exact=exact)
         own: dict[UUID, dict[str, Any]] = {
             item: {"samples": len(self.job.forget & self.job.item_samples[item])}
             for item in self.job.items
@@ -199,14 +205,28 @@ def _attempt(runtime: Runtime, fence: Fence) -> RunState:
         return failures.report(runtime, fence, error, now=_now())
 
 
-def _config(job: Job, given: Inputs) -> LotusConfig:
-    """The plan for these sizes, with the model's own settings in place of the planned ones."""
+def _method(job: Job) -> Method:
+    try:
+        return REGISTRY[job.method]
+    except KeyError:
+        raise InvalidConfig("method: the library has none of this name") from None
+
+
+def _config(method: Method, job: Job, given: Inputs) -> MethodConfig:
+    """The plan for these sizes, with what was asked for in place of what was planned."""
+    config: MethodConfig = method.config_type.from_dict({**_planned(job, given), **job.settings})
+    return config
+
+
+def _planned(job: Job, given: Inputs) -> dict[str, Any]:
+    if job.method == "rbm":
+        return rbm.plan(len(given.steering.retain)).to_dict()
+    if job.method != "lotus":
+        return {}  # its authors' settings; those of a retraining are all in the recipe
     if job.mode == "guided":
-        planned = plan_for(given.steering, job.kind).to_dict()
-    else:
-        whole = given.steering.forgets_whole_classes()
-        planned = paper_settings(job.kind, whole_classes=whole).to_dict()
-    return LotusConfig.from_dict({**planned, **job.settings, "mode": job.mode})
+        return plan_for(given.steering, job.kind).to_dict()
+    whole = given.steering.forgets_whole_classes()
+    return paper_settings(job.kind, whole_classes=whole).to_dict() | {"mode": job.mode}
 
 
 def _reference(given: Inputs, seed: int) -> ReferenceCheck:

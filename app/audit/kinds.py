@@ -34,6 +34,8 @@ class Kind(StrEnum):
     RUN_MOVED = "erasure:run:moved"
     VERSION_PUBLISHED = "erasure:version:published"
     CANDIDATE_KEPT = "erasure:candidate:kept"
+    MODEL_PAUSED = "erasure:model:paused"
+    MODEL_RESUMED = "erasure:model:resumed"
     DATASET_REGISTERED = "registry:dataset:registered"
     DATASET_READY = "registry:dataset:ready"
     DATASET_INVALID = "registry:dataset:invalid"
@@ -127,6 +129,7 @@ class RunFormed(Facts):
     base_version: VersionId
     base_sha256: Sha256
     rung: Count
+    step: Code | None = None
     follows: RunId | None = None
     method: Code
     mode: Code
@@ -175,6 +178,28 @@ class CandidateKept(Facts):
     run: RunId
     sha256: Sha256
     verdict: Code
+
+
+class ModelPaused(Facts):
+    """So many runs of the model failed one after the other that none begins for a while."""
+
+    kind = Kind.MODEL_PAUSED
+    controller: ControllerId
+    model: ModelId
+    run: RunId
+    until: Instant
+    consecutive_failures: Count
+    error_class: Code
+
+
+class ModelResumed(Facts):
+    """By a run that came to a verdict (event `closed`), or by a person's decision."""
+
+    kind = Kind.MODEL_RESUMED
+    controller: ControllerId
+    model: ModelId
+    event: Code
+    actor: Actor
 
 
 class DatasetRegistered(Facts):

@@ -89,7 +89,9 @@ class Attempt(Part):
 
     run: RunId
     follows: RunId | None
+    # How many rejected runs came before it, and why it was made as it was.
     rung: Count
+    step: Code
     state: Code
     method: Code
     mode: Code

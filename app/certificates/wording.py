@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from app.certificates.statement import ModelErasure, SearchedDataset
+from app.certificates.statement import Attempt, ModelErasure, SearchedDataset
 from app.ids import run_id, version_id
 
+RETRAIN = "retrain"
 _OUT_OF_SCOPE = (
     "Out of scope are backups, copies of earlier weights that were pulled before, and whatever was "
     "derived from them downstream."
@@ -12,6 +13,11 @@ _OUT_OF_SCOPE = (
 _APPROXIMATE = (
     "The method is approximate and comes without a formal guarantee: the new weights are not "
     "proved to be those that training without these samples would have given."
+)
+_RETRAINED = (
+    "A version that was trained anew was handed none of the forget samples, by their ids. That "
+    "says nothing of other copies of their content among the samples that were kept, nor of "
+    "choices that were made with them before, such as the architecture or the training recipe."
 )
 _ONLY_THESE_TESTS = (
     "The figures come from the tests named here and nothing follows for tests that were not made."
@@ -31,11 +37,13 @@ def unlearned_claims(models: Sequence[ModelErasure], *, accepted: bool) -> tuple
             f"Run {run_id(last.run)} worked on a forget set of {model.forget_set.count} training "
             f"samples, of which {model.own.commitment.count} belong to this request."
         )
-        claims.append(
-            f"It started from version {model.base.number} with method {last.method} in mode "
-            f"{last.mode}, and its weights became version {model.published.number} "
-            f"({version_id(model.published.version)})."
-        )
+        claims += _how(model, last)
+        if len(model.attempts) > 1:
+            claims.append(
+                f"It is at rung {last.rung} of the ladder ({last.step}). The "
+                f"{len(model.attempts) - 1} runs before it are listed here with what became of "
+                "them; none of them published anything."
+            )
         claims.append(model.verdict_sentence)
     if accepted:
         claims.append(
@@ -43,6 +51,29 @@ def unlearned_claims(models: Sequence[ModelErasure], *, accepted: bool) -> tuple
             "published all the same."
         )
     return tuple(claims)
+
+
+def _how(model: ModelErasure, last: Attempt) -> list[str]:
+    became = f"became version {model.published.number} ({version_id(model.published.version)})."
+    if last.method != RETRAIN:
+        return [
+            f"It started from version {model.base.number} with method {last.method} in mode "
+            f"{last.mode}, and its weights {became}"
+        ]
+    told = [
+        "The network was trained anew, from initial values, by the recipe that was registered with "
+        f"the model and without the forget set; its weights {became}"
+    ]
+    proof = model.report.get("exact_retraining")
+    if isinstance(proof, dict):
+        told.append(
+            f"The reader that served this training handed out {proof['rows_served']} rows, "
+            f"repetitions included: {proof['distinct_rows_served']} different ones, of which "
+            f"{proof['forbidden_rows_served']} are of the {proof['forbidden_rows']} in the forget "
+            f"set. {proof['equal_rows']} of the rows that it may hand out have the same content as "
+            "one of these."
+        )
+    return told
 
 
 def unlearned_limits(models: Sequence[ModelErasure], *, chosen: bool = False) -> tuple[str, ...]:
@@ -57,7 +88,11 @@ def unlearned_limits(models: Sequence[ModelErasure], *, chosen: bool = False) ->
                 "figures."
             )
     scope = (_CHOSEN,) if chosen else ()
-    return (_APPROXIMATE, *scope, *measured, _ONLY_THESE_TESTS, _REMAINS, _OUT_OF_SCOPE)
+    exact = {model.attempts[-1].method == RETRAIN for model in models}
+    method = tuple(
+        text for kind, text in ((False, _APPROXIMATE), (True, _RETRAINED)) if kind in exact
+    )
+    return (*method, *scope, *measured, _ONLY_THESE_TESTS, _REMAINS, _OUT_OF_SCOPE)
 
 
 def no_match_claims(

@@ -72,10 +72,11 @@ def _regroup(session: Session, keyring: Keyring, run: Run, cause: Cause) -> None
             session,
             model,
             left,
-            forming.Recipe.again(run),
+            forming.recipe_again(run),
             regrouped,
             follows=run,
             rung=run.rung,
+            step=run.step,
         )
     completion.settle(session, keyring, {item.request_id for item in left}, regrouped)
 

@@ -9,17 +9,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from app.erasure import completion, forming, publishing
+from app.erasure import breaker, completion, forming, ladder, publishing
+from app.erasure.ladder import Recipe
 from app.erasure.locks import items_of, lock_items, lock_model
-from app.erasure.states import LIVE_RUN, ItemState, RunState
+from app.erasure.states import LIVE_RUN, ItemState, RunState, RunStep
 from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode, Run
 from app.erasure.transitions import Cause, Event, IllegalMove, move_item
-from app.http.problems import FieldError, InvalidInput, NotFound, Problem
+from app.http.problems import FieldError, InvalidInput, NotFound, Problem, field_errors
 from app.keyring import Keyring
-from app.registry.policy import Policy
+from app.registry.method_settings import Method, checked, execution_of
+from app.registry.policy import Policy, TrainingRecipe
 from app.registry.tables import Model
 
 _WAITING = (ItemState.NEEDS_DECISION, ItemState.FAILED)
@@ -43,6 +46,12 @@ class ModelBusy(Problem):
     title = "The model has a run at present"
 
 
+class NoTrainingRecipe(Problem):
+    status = 409
+    code = "no-training-recipe"
+    title = "The model has no training recipe"
+
+
 class CandidateOutdated(Problem):
     status = 409
     code = "candidate-outdated"
@@ -56,6 +65,7 @@ def decide(
     item_id: UUID,
     action: str,
     *,
+    method: Method | None = None,
     settings: dict[str, Any] | None,
     reason_code: ReasonCode | None,
     actor: str,
@@ -69,29 +79,68 @@ def decide(
             f"The item is {item.state}; a decision is asked for only while it is "
             f"{' or '.join(_WAITING)}."
         )
+    if action != "retry" and (method is not None or settings is not None):
+        raise InvalidInput(f"Only a retry takes a method and settings, not {action}.")
+    again = Cause(Event.RETRIED, actor, now)
     if action == "retry":
-        _retry(session, keyring, item, settings or {}, Cause(Event.RETRIED, actor, now))
+        run, model = _run_and_model(session, item)
+        chosen = _chosen(run, model, method, settings)
+        _run_again(session, keyring, run, model, chosen, again)
+    elif action == "retrain":
+        run, model = _run_and_model(session, item)
+        _run_again(session, keyring, run, model, _retraining(model), again)
     elif action == "accept":
         _accept(session, keyring, item, Cause(Event.ACCEPTED, actor, now))
     else:
         _refuse(session, keyring, request, item, reason_code, Cause(Event.REFUSED, actor, now))
 
 
-def _retry(
+def _chosen(
+    run: Run, model: Model, method: Method | None, settings: dict[str, Any] | None
+) -> tuple[Recipe, RunStep]:
+    """What a retry computes. What a person chooses stands for itself: no ladder follows on it."""
+    policy = Policy.model_validate(model.policy)
+    if method is None and settings is None and run.state is RunState.FAILED:
+        # Nothing was measured: the same again, and the ladder goes on from where it was.
+        return forming.recipe_after_failure(run, policy), run.step
+    asked = method or policy.method
+    base = policy.settings if asked is policy.method else execution_of(policy.settings)
+    try:
+        taken = checked(asked, settings or {})
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)
+        faults = field_errors([{**one, "loc": ("body", "settings", *one["loc"])} for one in found])
+        raise InvalidInput("The method does not take these settings.", errors=faults) from None
+    mode = ladder.mode_of(asked, policy.mode)
+    return Recipe(asked, mode, {**base, **taken}), RunStep.DECISION
+
+
+def _retraining(model: Model) -> tuple[Recipe, RunStep]:
+    if model.training_recipe is None:
+        raise NoTrainingRecipe(
+            "Nobody has said how this model was trained, when it was registered."
+        )
+    recipe = TrainingRecipe.model_validate(model.training_recipe)
+    execution = execution_of(Policy.model_validate(model.policy).settings)
+    return ladder.exact(recipe, execution), RunStep.RETRAIN
+
+
+def _run_again(
     session: Session,
     keyring: Keyring,
-    item: ErasureItem,
-    settings: dict[str, Any],
+    run: Run,
+    model: Model,
+    chosen: tuple[Recipe, RunStep],
     cause: Cause,
 ) -> None:
-    """A new run with the same items, one rung up: every test is a little stricter for it."""
-    run, model = _run_and_model(session, item)
+    """A new run with the same items; one rung up after a rejection, since every test is a little
+    stricter for it. A person who wants it lifts the model's pause with it."""
     if session.scalar(select(exists().where(Run.model_id == model.id, Run.state.in_(LIVE_RUN)))):
         raise ModelBusy(
-            "Retry when the model's present run has ended.", headers={"Retry-After": "60"}
+            "Decide when the model's present run has ended.", headers={"Retry-After": "60"}
         )
-    policy = Policy.model_validate(model.policy)
-    recipe = forming.Recipe(policy.method, policy.mode, {**policy.settings, **settings})
+    breaker.lift(session, model, cause)
+    recipe, step = chosen
     items = _waiting_with(session, run)
     for waiting in items:
         move_item(
@@ -110,6 +159,7 @@ def _retry(
         cause,
         follows=run,
         rung=run.rung + (run.state is RunState.REJECTED),
+        step=step,
     )
     completion.settle(session, keyring, {waiting.request_id for waiting in items}, cause)
 

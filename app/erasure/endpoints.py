@@ -143,8 +143,8 @@ def decide_erasure(
     runtime: CurrentRuntime,
     now: Now,
 ) -> RequestDetail:
-    """What a person does with an item in `needs_decision` or `failed`. A retry and an acceptance
-    concern every item of the run, a refusal this item alone."""
+    """What a person does with an item in `needs_decision` or `failed`. A retry, a retraining and
+    an acceptance concern every item of the run, a refusal this item alone."""
     request = _owned(session, caller, id)
     deciding.decide(
         session,
@@ -152,7 +152,8 @@ def decide_erasure(
         request,
         body.item,
         body.action,
-        settings=dict(body.settings) if body.settings else None,
+        method=body.method,
+        settings=body.settings,
         reason_code=body.reason_code,
         actor=caller.actor,
         now=now,

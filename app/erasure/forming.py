@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +11,10 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.canonical import canonical_json
 from app.erasure import subjects
+from app.erasure.ladder import Recipe, mode_of
 from app.erasure.locks import lock_items
-from app.erasure.queue import effective_due
-from app.erasure.states import ItemState, RunState
+from app.erasure.queue import effective_due, waits_for_a_run
+from app.erasure.states import ItemState, RunState, RunStep
 from app.erasure.tables import (
     ErasureItem,
     ErasureRequest,
@@ -41,35 +41,45 @@ from app.registry.tables import (
 MOST_ITEMS = 250
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a run computes, as far as its owner asked: the method plans the rest."""
+def recipe_of(policy: Policy) -> Recipe:
+    return Recipe(policy.method, mode_of(policy.method, policy.mode), dict(policy.settings))
 
-    method: str
-    mode: str
-    settings: dict[str, Any]
 
-    @classmethod
-    def of(cls, policy: Policy) -> "Recipe":
-        return cls(policy.method, policy.mode, dict(policy.settings.items()))
+def recipe_again(run: Run) -> Recipe:
+    """The same as an earlier run's, planned anew for the sizes of the next."""
+    return Recipe(run.method, run.mode, dict(run.settings))
 
-    @classmethod
-    def again(cls, run: Run) -> "Recipe":
-        """The same as an earlier run's, planned anew for the sizes of the next."""
-        return cls(run.method, run.mode, dict(run.settings))
+
+def recipe_after_failure(run: Run, policy: Policy) -> Recipe:
+    """Nothing was measured, so the same is computed again: as the policy now says, or as the ladder
+    or a person chose."""
+    return recipe_of(policy) if run.step is RunStep.POLICY else recipe_again(run)
 
 
 def form_waiting(session: Session, model: Model, cause: Cause) -> tuple[Run | None, set[UUID]]:
-    """A run of the items that wait for the model, those that waited longest first.
+    """A run of the items that wait for the model, those that waited longest first. Items of a run
+    that was taken apart come in parts of that run, never with others.
 
     Also gives the requests whose items changed. The run is None if nothing waited, or if earlier
     runs turned out to have covered all that did.
     """
-    items = _lock_waiting(session, model.id)
+    failed, items = _lock_waiting(session, model.id)
     if not items:
         return None, set()
-    recipe = Recipe.of(Policy.model_validate(model.policy))
-    run = form_run(session, model, items, recipe, cause)
+    policy = Policy.model_validate(model.policy)
+    if failed is None:
+        run = form_run(session, model, items, recipe_of(policy), cause)
+    else:
+        run = form_run(
+            session,
+            model,
+            items,
+            recipe_after_failure(failed, policy),
+            cause,
+            follows=failed,
+            rung=failed.rung,
+            step=failed.step,
+        )
     return run, {item.request_id for item in items}
 
 
@@ -82,6 +92,7 @@ def form_run(
     *,
     follows: Run | None = None,
     rung: int = 0,
+    step: RunStep = RunStep.POLICY,
 ) -> Run | None:
     """A queued run of `items`, which are scheduled, on the version that is active now.
 
@@ -99,6 +110,7 @@ def form_run(
         base_version_id=base.id,
         follows_id=follows.id if follows else None,
         rung=rung,
+        step=step,
         state=RunState.QUEUED,
         method=recipe.method,
         mode=recipe.mode,
@@ -122,6 +134,7 @@ def form_run(
             base_version=version_id(base.id),
             base_sha256=base.artifact_sha256,
             rung=rung,
+            step=step,
             follows=run_id(follows.id) if follows else None,
             method=recipe.method,
             mode=recipe.mode,
@@ -159,23 +172,38 @@ def forget_samples(session: Session, run: Run) -> set[int]:
     )
 
 
-def _lock_waiting(session: Session, model: UUID) -> list[ErasureItem]:
-    ids = session.scalars(
-        select(ErasureItem.id)
-        .where(
-            ErasureItem.model_id == model,
-            ErasureItem.state == ItemState.SCHEDULED,
-            ErasureItem.run_id.is_(None),
-        )
+def _lock_waiting(session: Session, model: UUID) -> tuple[Run | None, list[ErasureItem]]:
+    """The items of the next run, and the failed run that they are a part of, if they are."""
+    waiting = (
+        select(ErasureItem.id, ErasureItem.run_id)
+        .where(ErasureItem.model_id == model, waits_for_a_run())
         .order_by(ErasureItem.accepted_at, ErasureItem.id)
-        .limit(MOST_ITEMS)
-    ).all()
+    )
+    first = session.execute(waiting.limit(1)).first()
+    if first is None:
+        return None, []
+    failed = session.get(Run, first.run_id) if first.run_id else None
+    if failed is None:
+        waiting = waiting.where(ErasureItem.run_id.is_(None)).limit(MOST_ITEMS)
+    else:
+        waiting = waiting.where(ErasureItem.run_id == failed.id)
+        waiting = waiting.limit(_size_of_part(session, failed))
+    chosen = {identity: run for identity, run in session.execute(waiting)}
     # Read before the lock: an item that was cancelled in between is left out here.
-    return [
+    return failed, [
         item
-        for item in lock_items(session, ids)
-        if item.state is ItemState.SCHEDULED and item.run_id is None
+        for item in lock_items(session, chosen)
+        if item.state is ItemState.SCHEDULED and item.run_id == chosen[item.id]
     ]
+
+
+def _size_of_part(session: Session, failed: Run) -> int:
+    """All that are left if the item to blame is known and has failed; else half of the run."""
+    items = session.scalar(
+        select(func.count()).select_from(RunItem).where(RunItem.run_id == failed.id)
+    )
+    blamed = exists().where(ErasureItem.run_id == failed.id, ErasureItem.state == ItemState.FAILED)
+    return MOST_ITEMS if session.scalar(select(blamed)) else -(-(items or 1) // 2)
 
 
 def _freeze(session: Session, model: Model, items: Sequence[ErasureItem]) -> None:

@@ -4,6 +4,7 @@ A claim raises the run's attempt, which every later write of the worker must nam
 fell silent finds, when it wakes, that its attempt is no longer the run's, and stops.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,8 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from app.audit.kinds import SERVICE, worker_actor
-from app.erasure import completion, forming
+from app.erasure import breaker, completion, failing, forming
+from app.erasure.failing import Fault
 from app.erasure.locks import Fence, LeaseLost, fenced_run, items_of, lock_model
 from app.erasure.states import LEASED_RUN, ItemState, RunState
 from app.erasure.tables import ErrorClass, Run
@@ -45,11 +47,11 @@ def claim(
 ) -> Claim | None:
     """Takes the model's queued run, or forms one of the items that wait for it.
 
-    None if another worker was faster. One model a transaction: a fault in one model's rows then
-    stops no other, and locks are taken in one order.
+    None if another worker was faster, or the model is paused. One model a transaction: a fault in
+    one model's rows then stops no other, and locks are taken in one order.
     """
     model = lock_model(session, model_id, skip_locked=True)
-    if model is None:
+    if model is None or breaker.is_open(model, now):
         return None
     cause = Cause(Event.CLAIMED, worker_actor(worker), now)
     run = session.scalar(
@@ -94,19 +96,21 @@ def give_back(
     event: Event = Event.CRASHED,
 ) -> RunState:
     """The attempt crashed: the run is queued again after a pause, or has failed if it was the
-    third time."""
-    run = fenced_run(session, fence)
+    third time. What fails then may be one item's doing, so several items are taken apart; a store
+    that does not answer is nobody's."""
+    model, run = _held_still(session, fence)
     cause = Cause(event, actor, now)
     crashes = run.crashes + 1
     if crashes >= MOST_CRASHES:
-        _fail(session, keyring, run, error_class, detail, cause)
+        fault = Fault(error_class, detail, apart=error_class is not ErrorClass.STORAGE)
+        failing.fail_run(session, keyring, model, run, fault, cause)
         return RunState.FAILED
     move_run(
         session,
         run,
         RunState.QUEUED,
         cause,
-        controller=_controller(session, run),
+        controller=model.controller_id,
         crashes=crashes,
         not_before=now + PAUSES[crashes - 1],
         error_class=error_class,
@@ -118,8 +122,8 @@ def give_back(
 def put_down(session: Session, fence: Fence, *, actor: str, now: datetime) -> None:
     """The service stops, through no fault of the run: queued again, and not counted."""
     run = fenced_run(session, fence)
-    cause = Cause(Event.STOPPED, actor, now)
-    move_run(session, run, RunState.QUEUED, cause, controller=_controller(session, run))
+    controller = session.get_one(Model, run.model_id).controller_id
+    move_run(session, run, RunState.QUEUED, Cause(Event.STOPPED, actor, now), controller=controller)
 
 
 def fail(
@@ -127,36 +131,56 @@ def fail(
     keyring: Keyring,
     fence: Fence,
     *,
-    error_class: ErrorClass,
-    detail: str,
+    fault: Fault,
     actor: str,
     now: datetime,
 ) -> None:
-    """A fault that another attempt would meet again: the run fails, and its items with it."""
-    run = fenced_run(session, fence)
-    _fail(session, keyring, run, error_class, detail, Cause(Event.FAILED, actor, now))
+    """A fault that another attempt would meet again."""
+    model, run = _held_still(session, fence)
+    cause = Cause(Event.FAILED, actor, now)
+    failing.fail_run(session, keyring, model, run, fault, cause)
 
 
 def sweep(session: Session, keyring: Keyring, *, now: datetime) -> int:
-    """Takes runs back from workers that fell silent. Returns how many."""
-    expired = session.scalars(
-        select(Run)
+    """Takes runs back from workers that fell silent. Returns how many. A model that somebody works
+    on at this moment is left to the next sweep."""
+    expired = session.execute(
+        select(Run.id, Run.attempt, Run.model_id)
         .where(Run.state.in_(LEASED_RUN), Run.lease_until < now)
-        .order_by(Run.id)
-        .with_for_update(skip_locked=True)
+        .order_by(Run.model_id)
     ).all()
-    for run in expired:
-        give_back(
-            session,
-            keyring,
-            Fence(run.id, run.attempt),
-            event=Event.LEASE_EXPIRED,
-            error_class=ErrorClass.CRASHED,
-            detail="The worker fell silent and its lease expired.",
-            actor=SERVICE,
-            now=now,
-        )
-    return len(expired)
+    taken_back = 0
+    for run, attempt, model in expired:
+        if lock_model(session, model, skip_locked=True) is None:
+            continue
+        with suppress(LeaseLost):
+            # Renewed, ended or given back between the two looks.
+            if not _expired(fenced_run(session, Fence(run, attempt)), now):
+                continue
+            give_back(
+                session,
+                keyring,
+                Fence(run, attempt),
+                event=Event.LEASE_EXPIRED,
+                error_class=ErrorClass.CRASHED,
+                detail="The worker fell silent and its lease expired.",
+                actor=SERVICE,
+                now=now,
+            )
+            taken_back += 1
+    return taken_back
+
+
+def _expired(run: Run, now: datetime) -> bool:
+    return run.lease_until is not None and run.lease_until < now
+
+
+def _held_still(session: Session, fence: Fence) -> tuple[Model, Run]:
+    """The fenced run with its model, locked in the common order."""
+    owner = session.scalars(select(Run.model_id).where(Run.id == fence.run_id)).one()
+    model = lock_model(session, owner)
+    assert model is not None
+    return model, fenced_run(session, fence)
 
 
 def _hold(
@@ -189,33 +213,3 @@ def _hold(
 def _has_live_run(session: Session, model_id: UUID) -> bool:
     held = select(Run.id).where(Run.model_id == model_id, Run.state.in_(LEASED_RUN))
     return session.scalar(held.limit(1)) is not None
-
-
-def _fail(
-    session: Session,
-    keyring: Keyring,
-    run: Run,
-    error_class: ErrorClass,
-    detail: str,
-    cause: Cause,
-) -> None:
-    controller = _controller(session, run)
-    move_run(
-        session,
-        run,
-        RunState.FAILED,
-        cause,
-        controller=controller,
-        error_class=error_class,
-        error_detail=detail,
-    )
-    items = items_of(session, run)
-    for item in items:
-        move_item(
-            session, item, ItemState.FAILED, cause, controller=controller, error_class=error_class
-        )
-    completion.settle(session, keyring, {item.request_id for item in items}, cause)
-
-
-def _controller(session: Session, run: Run) -> UUID:
-    return session.get_one(Model, run.model_id).controller_id

@@ -5,7 +5,7 @@ its content, so a file that no transaction refers to is an orphan and never a wr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,13 +14,15 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session, undefer
 
 from app.audit import kinds, log
-from app.erasure import completion, forming
+from app.erasure import breaker, completion, forming, ladder
+from app.erasure.first_page import first_page
 from app.erasure.locks import Fence, fenced_run, items_of, lock_model
 from app.erasure.states import ItemState, Outcome, RunState
 from app.erasure.tables import Run, UnlearnedSample
 from app.erasure.transitions import Cause, Event, move_item, move_run
 from app.ids import controller_id, model_id, run_id, version_id
 from app.keyring import Keyring
+from app.registry.policy import Policy, TrainingRecipe
 from app.registry.tables import Artifact, ArtifactState, Model, ModelVersion, VersionState
 
 
@@ -57,6 +59,7 @@ def publish(
         start_again_on_new_base(session, keyring, run, model, actor=actor, now=now)
         return RunState.SUPERSEDED
     cause = Cause(Event.PUBLISHED, actor, now)
+    breaker.close(session, model, cause)
     version = _new_version(session, model, base, run, weights, VersionState.CANDIDATE, now)
     _record(session, run, judged)
     _finish(session, keyring, run, model, base, version, judged, cause)
@@ -73,10 +76,14 @@ def reject(
     actor: str,
     now: datetime,
 ) -> None:
-    """Publishes and marks nothing; keeps the candidate for the person who has to decide."""
+    """Publishes and marks nothing, and queues the next rung of the ladder with the same items;
+    where there is none, they wait for a person. The candidate is kept either way."""
     run, model, base = _hold_still(session, fence)
     cause = Cause(Event.REJECTED, actor, now)
     version = _new_version(session, model, base, run, weights, VersionState.REJECTED, now)
+    breaker.close(session, model, cause)
+    following = _next_rung(run, model, judged)
+    judged = replace(judged, detail={**judged.detail, "next": following.describe()})
     _record(session, run, judged)
     log.append(
         session,
@@ -101,16 +108,42 @@ def reject(
         verdict=judged.verdict,
     )
     items = items_of(session, run)
+    to = ItemState.NEEDS_DECISION
+    if following.recipe is not None:
+        to, cause = ItemState.SCHEDULED, Cause(Event.NEXT_RUNG, actor, now)
     for item in items:
-        move_item(
+        numbers = dict(judged.persons[item.id])
+        move_item(session, item, to, cause, controller=model.controller_id, numbers=numbers)
+    if following.recipe is not None and following.step is not None:
+        forming.form_run(
             session,
-            item,
-            ItemState.NEEDS_DECISION,
+            model,
+            items,
+            following.recipe,
             cause,
-            controller=model.controller_id,
-            numbers=dict(judged.persons[item.id]),
+            follows=run,
+            rung=run.rung + 1,
+            step=following.step,
         )
     completion.settle(session, keyring, {item.request_id for item in items}, cause)
+
+
+def _next_rung(run: Run, model: Model, judged: Judged) -> ladder.Next:
+    recipe = model.training_recipe
+    return ladder.next_rung(
+        ladder.Rejected(
+            step=run.step,
+            method=run.method,
+            mode=run.mode,
+            settings=run.settings,
+            config=run.config,
+            verdict=judged.verdict,
+            utility_held=bool(judged.detail.get("utility_held")),
+            auc=first_page(judged.report).auc_after,
+        ),
+        Policy.model_validate(model.policy).ladder,
+        None if recipe is None else TrainingRecipe.model_validate(recipe),
+    )
 
 
 def accept_candidate(session: Session, keyring: Keyring, run: Run, cause: Cause) -> RunState:
@@ -160,10 +193,11 @@ def start_again_on_new_base(
         session,
         model,
         items,
-        forming.Recipe.again(run),
+        forming.recipe_again(run),
         cause,
         follows=run,
         rung=run.rung,
+        step=run.step,
     )
     completion.settle(session, keyring, {item.request_id for item in items}, cause)
 

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.erasure import batching
+from app.erasure import batching, breaker
 from app.erasure.batching import Waiting
 from app.erasure.states import LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
@@ -37,14 +37,23 @@ def effective_due() -> ColumnElement[Any]:
     return func.coalesce(ErasureRequest.extended_due_at, ErasureRequest.due_at)
 
 
+def waits_for_a_run() -> ColumnElement[bool]:
+    """Of items: scheduled, and in no run; or left by a failed run that was taken apart."""
+    taken_apart = exists().where(Run.id == ErasureItem.run_id, Run.state == RunState.FAILED)
+    return and_(
+        ErasureItem.state == ItemState.SCHEDULED, or_(ErasureItem.run_id.is_(None), taken_apart)
+    )
+
+
 def candidates(session: Session, *, coalesce: timedelta, now: datetime) -> list[Candidate]:
     """Models with a queued run first, then models whose batch is ready; earliest due first. None
-    while the service is paused."""
+    that is paused, and none at all while the service is."""
     if restore.is_paused(session):
         return []
     queued = session.execute(
         select(Run.model_id, Run.due_at)
-        .where(Run.state == RunState.QUEUED)
+        .join(Model, Model.id == Run.model_id)
+        .where(Run.state == RunState.QUEUED, breaker.may_begin(now))
         .where((Run.not_before.is_(None)) | (Run.not_before <= now))
         .order_by(Run.due_at, Run.id)
     )
@@ -69,7 +78,7 @@ def measured_run_time(session: Session, model: UUID) -> timedelta | None:
 
 def _ready_batches(session: Session, coalesce: timedelta, now: datetime) -> list[Candidate]:
     ready = []
-    for model, policy, waiting in _waiting_by_model(session):
+    for model, policy, waiting in _waiting_by_model(session, now):
         own = Policy.model_validate(policy).coalesce_seconds
         window = coalesce if own is None else timedelta(seconds=own)
         run_time = measured_run_time(session, model) or batching.FIRST_ESTIMATE
@@ -78,7 +87,9 @@ def _ready_batches(session: Session, coalesce: timedelta, now: datetime) -> list
     return sorted(ready, key=lambda candidate: (candidate.due_at, candidate.model_id))
 
 
-def _waiting_by_model(session: Session) -> Sequence[tuple[UUID, dict[str, Any], Waiting]]:
+def _waiting_by_model(
+    session: Session, now: datetime
+) -> Sequence[tuple[UUID, dict[str, Any], Waiting]]:
     """Of each model's waiting items, the two times that decide: the first acceptance and the first
     due date."""
     busy = select(Run.model_id).where(Run.state.in_(LIVE_RUN))
@@ -90,16 +101,15 @@ def _waiting_by_model(session: Session) -> Sequence[tuple[UUID, dict[str, Any], 
         )
         .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
         .where(
-            ErasureItem.state == ItemState.SCHEDULED,
-            ErasureItem.run_id.is_(None),
+            waits_for_a_run(),
             ErasureItem.model_id.not_in(busy),
         )
         .group_by(ErasureItem.model_id)
         .subquery()
     )
     rows = session.execute(
-        select(Model.id, Model.policy, waits.c.accepted_at, waits.c.due_at).join(
-            waits, waits.c.model_id == Model.id
-        )
+        select(Model.id, Model.policy, waits.c.accepted_at, waits.c.due_at)
+        .join(waits, waits.c.model_id == Model.id)
+        .where(breaker.may_begin(now))
     )
     return [(model, policy, Waiting(accepted, due)) for model, policy, accepted, due in rows]

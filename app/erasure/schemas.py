@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.erasure.states import ItemState, Outcome, RequestState, RunState
+from app.erasure.states import ItemState, Outcome, RequestState, RunState, RunStep
 from app.erasure.tables import ErrorClass, LegalGround, ReasonCode, Regulation
 from app.identities import DEFAULT_TYPE, LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
 from app.ids import CertificateId, ItemId, ModelId, RequestId, RunId, VersionId
-from app.registry.policy import LotusSettings
+from app.registry.method_settings import Method, SettingsOfMethod
 
 
 class _Input(BaseModel):
@@ -60,14 +60,18 @@ class ImpactQuestion(_Input):
 class DecideAction(_Input):
     item: ItemId
     action: Annotated[
-        Literal["retry", "accept", "refuse"],
+        Literal["retry", "retrain", "accept", "refuse"],
         Field(
-            description="retry: another run with `settings`; accept: publish the rejected "
-            "candidate with its true verdict; refuse: end the item with `reason_code`."
+            description="retry: another run with `method` and `settings`; retrain: exact "
+            "retraining by the model's training recipe; accept: publish the rejected candidate "
+            "with its true verdict; refuse: end the item with `reason_code`."
         ),
     ]
+    method: Annotated[
+        Method | None, Field(description="retry only. Default: the method of the policy.")
+    ] = None
     settings: Annotated[
-        LotusSettings | None,
+        SettingsOfMethod | None,
         Field(description="retry only: settings of the method that replace the planned ones."),
     ] = None
     reason_code: ReasonCode | None = None
@@ -149,7 +153,8 @@ class RunSummary(BaseModel):
     id: RunId
     model: ModelId
     base_version: VersionId
-    rung: int
+    rung: Annotated[int, Field(description="How many rejected runs came before.")]
+    step: Annotated[RunStep, Field(description="Why the run is made as it is.")]
     attempt: int
     state: RunState
     method: str
@@ -168,7 +173,8 @@ class RunDetail(BaseModel):
     base_version: VersionId
     base_number: int
     base_sha256: str
-    rung: int
+    rung: Annotated[int, Field(description="How many rejected runs came before.")]
+    step: Annotated[RunStep, Field(description="Why the run is made as it is.")]
     attempt: int
     state: RunState
     method: str

@@ -210,6 +210,7 @@ def _attempt(run: Run) -> Attempt:
         run=run.id,
         follows=run.follows_id,
         rung=run.rung,
+        step=run.step,
         state=run.state,
         method=run.method,
         mode=run.mode,

@@ -44,6 +44,16 @@ class RunState(StrEnum):
     FAILED = "failed"
 
 
+class RunStep(StrEnum):
+    """Why a run is made as it is. In the order of the ladder; a decision stands beside it."""
+
+    POLICY = "policy"
+    OTHER_SETTINGS = "other_settings"
+    OTHER_METHOD = "other_method"
+    RETRAIN = "retrain"
+    DECISION = "decision"
+
+
 class Outcome(StrEnum):
     """How a completed request ended."""
 

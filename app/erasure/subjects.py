@@ -8,8 +8,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, distinct, exists, func, select, union
 from sqlalchemy.orm import Session, aliased
 
-from app.erasure.states import RequestState
-from app.erasure.tables import ErasureRequest, RequestSubject, Run, UnlearnedSample
+from app.erasure.states import ItemState, RequestState
+from app.erasure.tables import (
+    ErasureItem,
+    ErasureRequest,
+    ErrorClass,
+    RequestSubject,
+    Run,
+    UnlearnedSample,
+)
 from app.http.problems import FieldError, Problem
 from app.identities import BadIdentity, IdentityFormat, value_sha256
 from app.keyring import Keyring
@@ -175,7 +182,15 @@ def excluded_samples(session: Session, model_id: UUID, dataset_id: UUID) -> set[
 
     Those of every person with a request that stands (open or completed), of any split, and all
     that this model has unlearned. Persons whose request was cancelled or refused are not excluded.
+    Neither are those whose item failed on this model for want of other data, until a person acts:
+    with their rows left out there would be none to carry out anybody else's request with.
     """
+    without_data = exists().where(
+        ErasureItem.request_id == ErasureRequest.id,
+        ErasureItem.model_id == model_id,
+        ErasureItem.state == ItemState.FAILED,
+        ErasureItem.error_class == ErrorClass.MISSING_DATA,
+    )
     asked = (
         select(Sample.id)
         .select_from(RequestSubject)
@@ -187,6 +202,7 @@ def excluded_samples(session: Session, model_id: UUID, dataset_id: UUID) -> set[
             == select(Dataset.controller_id).where(Dataset.id == dataset_id).scalar_subquery(),
             ErasureRequest.state.not_in([RequestState.CANCELLED, RequestState.REFUSED]),
             Sample.dataset_id == dataset_id,
+            ~without_data,
         )
     )
     unlearned = select(UnlearnedSample.sample_id).where(UnlearnedSample.model_id == model_id)

@@ -18,7 +18,15 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigId, enum_text
-from app.erasure.states import LIVE_RUN, OPEN_REQUEST, ItemState, Outcome, RequestState, RunState
+from app.erasure.states import (
+    LIVE_RUN,
+    OPEN_REQUEST,
+    ItemState,
+    Outcome,
+    RequestState,
+    RunState,
+    RunStep,
+)
 from app.ids import new_id
 
 
@@ -199,7 +207,11 @@ class Run(Base):
     base_version_id: Mapped[UUID] = mapped_column(ForeignKey("model_versions.id"))
     # The run whose items this one took over after a cancel, a rejection or a new base version.
     follows_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id"))
+    # How many rejected runs came before: each halves the levels of the tests.
     rung: Mapped[int] = mapped_column(default=0)
+    step: Mapped[RunStep] = mapped_column(
+        enum_text(RunStep), default=RunStep.POLICY, server_default=RunStep.POLICY
+    )
     # The fencing token: a write that names another attempt finds no row.
     attempt: Mapped[int] = mapped_column(default=0)
     # Attempts that ended without a result and not by a stop of the service.

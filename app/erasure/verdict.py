@@ -32,6 +32,10 @@ class VerdictName(StrEnum):
 
 
 Outcome = Literal["unlearned", "unlearned_not_testable"]
+_PROVED = (
+    "The network was trained anew, and the reader that served its training counted each row: none "
+    "of these {} was handed out. What tests say of the result decides nothing here: {}"
+)
 _TESTED = {VerdictName.WITHIN_MARGIN, VerdictName.REDUCED, VerdictName.NOT_SHOWN}
 _UNTESTED = {VerdictName.INSUFFICIENT_DATA, VerdictName.NO_VALID_REFERENCE}
 
@@ -59,8 +63,8 @@ def judge(
 
     rung   how many retries came before: every level of a finding is halved for each
     runs   of the last 30 days, this one included: all of them share half an expected false alarm
-    exact  retrained without the samples: published whatever the tests say, since the proof is that
-           no such sample was loaded
+    exact  retrained without the samples, and the reader's count shows that training was handed none
+           of them: published whatever the tests say. Where that proof fails there is no verdict
     """
     if rung < 0:
         raise ValueError("rung must not be negative")
@@ -74,6 +78,8 @@ def judge(
     outcome: Outcome | None = None
     if publish:
         outcome = "unlearned_not_testable" if name in _UNTESTED and not exact else "unlearned"
+    if exact:
+        sentence = _PROVED.format(_counted(case.n_f + case.excluded), sentence)
     reasons = [*reasons, about_utility, *about_publishing]
     return Verdict(name, sentence, reasons, tells_apart, utility_held, publish, outcome)
 

@@ -41,6 +41,7 @@ class Case:
         # would open that way. B random draws cannot give a p-value below 1 / (B + 1).
         self.hindering_level = max(policy.alpha, 1.0 / (int(report["permutations"]) + 1))
         self.n_f = int(report["sizes"]["n_f"])
+        self.excluded = int(report["sizes"]["excluded"])
         # Tests that treat samples as independent find every person who differs from others. Where
         # such differences are allowed for, they show nothing about the model.
         self.between_persons = report["person_null"] is not None
@@ -103,7 +104,7 @@ class Case:
         return [*names, *(name for name, p in self.unread().items() if p <= self.hindering_level)]
 
     def no_valid_reference(self) -> tuple[str, list[str]] | None:
-        excluded = int(self.report["sizes"]["excluded"])
+        excluded = self.excluded
         share = excluded / (self.n_f + excluded)
         compared = "only before and after are compared."
         if share > self.policy.max_excluded_share or self.report["scores"] is None:

@@ -47,6 +47,7 @@ def run_summary(run: Run) -> RunSummary:
         model=run.model_id,
         base_version=run.base_version_id,
         rung=run.rung,
+        step=run.step,
         attempt=run.attempt,
         state=run.state,
         method=run.method,

@@ -1,18 +1,19 @@
 """What the owner of a model decides: how it is unlearned, and how it was trained."""
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator, with_config
-from typing_extensions import TypedDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from app.registry.method_settings import Method, SettingsOfMethod, Share, checked
 from app.registry.verification_policy import VerificationPolicy
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Method(StrEnum):
-    LOTUS = "lotus"
 
 
 class Mode(StrEnum):
@@ -28,39 +29,41 @@ class _Choices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
-class LotusSettings(TypedDict, total=False):
-    """What differs from the method's own plan for the model; the plan decides the rest."""
+class LadderStep(StrEnum):
+    """What may follow when the tests reject a run, from the least to the most costly."""
 
-    alpha: Annotated[float, Field(ge=1e-3, le=64)]
-    learning_rate: Annotated[float, Field(ge=1e-9, le=1)]
-    epochs: Annotated[int, Field(ge=1, le=1_000)]
-    batch_size: Annotated[int, Field(ge=2, le=65_536)]
-    retain_fraction: Annotated[float, Field(ge=1e-6, le=1)]
-    weight_decay: Share
-    betas: Annotated[
-        list[Annotated[float, Field(ge=0, le=0.999_999)]], Field(min_length=2, max_length=2)
-    ]
-    class_matched: bool
-    smoothing: Annotated[float, Field(ge=0, le=10_000)]
-    bn_recalibrate: bool
-    steer: bool
-    patience: Annotated[int, Field(ge=1, le=1_000)]
-    auc_floor: Annotated[float, Field(ge=0, le=0.5)]
-    auc_ceiling: Annotated[float, Field(ge=0.5, le=1)]
-    precision: Literal["auto", "float32", "bfloat16"]
-    kernels: Literal["auto", "fast", "reference"]
-    deterministic: bool
+    OTHER_SETTINGS = "other_settings"
+    OTHER_METHOD = "other_method"
+    RETRAIN = "retrain"
 
 
 class Policy(_Choices):
-    """`coalesce_seconds` is empty where the service's own setting holds."""
+    """`coalesce_seconds` is empty where the service's own setting holds; `mode` is LoTUS's.
+
+    `ladder`: what a rejected run may be followed by, in this order, before a person is asked. A
+    step that makes no sense for the model, such as retraining without a recipe, is passed over.
+    """
 
     coalesce_seconds: Annotated[float | None, Field(ge=0, le=86_400)] = None
     method: Method = Method.LOTUS
     mode: Mode = Mode.GUIDED
-    settings: LotusSettings = {}
+    settings: SettingsOfMethod = {}
+    ladder: Annotated[tuple[LadderStep, ...], Field(max_length=len(LadderStep))] = tuple(LadderStep)
     verification: VerificationPolicy = VerificationPolicy()
+
+    @field_validator("settings")
+    @classmethod
+    def _of_the_method(cls, settings: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        method = info.data.get("method")  # missing if it is not valid itself
+        return settings if method is None else checked(method, settings)
+
+    @field_validator("ladder")
+    @classmethod
+    def _upwards(cls, ladder: tuple[LadderStep, ...]) -> tuple[LadderStep, ...]:
+        order = list(LadderStep)
+        if list(ladder) != sorted(set(ladder), key=order.index):
+            raise ValueError("steps must not repeat and must go from the least to the most costly")
+        return ladder
 
 
 class TrainingRecipe(_Choices):

@@ -126,6 +126,14 @@ class CurrentVersion(BaseModel):
     sha256: str
 
 
+class PauseView(BaseModel):
+    """Runs of the model kept failing: until then none begins, and what was asked for waits."""
+
+    until: datetime
+    reason: Annotated[str | None, Field(description="Error class of the run that failed last.")]
+    consecutive_failures: int
+
+
 class ModelView(BaseModel):
     id: ModelId
     name: str
@@ -139,6 +147,10 @@ class ModelView(BaseModel):
     state: RegistrationState
     problem: ProblemDocument | None
     current_version: CurrentVersion | None
+    paused: Annotated[
+        PauseView | None,
+        Field(description="Stays after its time until a run of the model comes to a verdict."),
+    ]
     created_at: datetime
     ready_at: datetime | None
 

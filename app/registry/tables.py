@@ -160,6 +160,10 @@ class Model(Base):
     problem: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     ready_at: Mapped[datetime | None]
+    # Failed runs since the last that came to a verdict; after several none begins for a while.
+    consecutive_failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    paused_until: Mapped[datetime | None]
+    paused_reason: Mapped[str | None] = mapped_column(String(40))
 
 
 class ModelVersion(Base):

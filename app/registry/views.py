@@ -10,6 +10,7 @@ from app.registry.schemas import (
     DatasetView,
     ModelView,
     Normalization,
+    PauseView,
     SubjectColumn,
     VersionDetail,
     VersionView,
@@ -38,7 +39,18 @@ def model(row: Model, current: ModelVersion | None) -> ModelView:
             "policy": Policy.model_validate(row.policy),
             "training_recipe": _parsed(TrainingRecipe, row.training_recipe),
             "current_version": None if current is None else _current(current),
+            "paused": _pause(row),
         }
+    )
+
+
+def _pause(row: Model) -> PauseView | None:
+    if row.paused_until is None:
+        return None
+    return PauseView(
+        until=row.paused_until,
+        reason=row.paused_reason,
+        consecutive_failures=row.consecutive_failures,
     )
 
 

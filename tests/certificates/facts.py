@@ -64,6 +64,7 @@ def attempt(run: UUID = RUN, *, rung: int = 0, **changes: Any) -> Attempt:
         "run": run,
         "follows": None,
         "rung": rung,
+        "step": "other_settings" if rung else "policy",
         "state": "succeeded",
         "method": "lotus",
         "mode": "guided",

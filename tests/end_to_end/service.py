@@ -82,7 +82,7 @@ class Service:
         parent = self._process.pid
         return until(lambda: next(iter(children(parent, "workers.local")), None), "the loop")
 
-    def register(self, folder: Path, **policy: Any) -> str:
+    def register(self, folder: Path, *, recipe: bool = False, **policy: Any) -> str:
         """The id of the example's model, once it and its dataset are ready."""
         about = json.loads((folder / "dataset.json").read_text())
         manifest = self.client.upload_artifact(folder / about.pop("manifest"))
@@ -99,6 +99,7 @@ class Service:
                 config=described["config"],
                 artifact=weights.sha256,
                 policy=policy or None,
+                training_recipe=described["training_recipe"] if recipe else None,
             )
         )
         return model.id

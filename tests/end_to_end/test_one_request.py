@@ -21,6 +21,7 @@ pytestmark = pytest.mark.timeout(180)
 
 # Every run draws a seed of its own, and the default margins reject one now and then, rightly.
 # A test that is about what follows a publication must not depend on that.
+LONG = {"epochs": 60, "steer": False, "alpha": 1.0}
 LENIENT = {"delta_auc": 0.3, "delta_band": 0.6, "max_accuracy_fall": 0.1}
 
 
@@ -93,7 +94,7 @@ def test_a_runner_that_is_killed_is_started_again_and_the_request_completes_once
 ) -> None:
     with on_each_database as service:
         # Long enough to be caught in the middle.
-        model = service.register(digits, settings={"epochs": 60, "steer": False, "alpha": 1.0})
+        model = service.register(digits, ladder=[], settings=LONG)
         request = service.client.submit_erasure(subject(WHO)).id
         runner = service.runner()
         run = service.client.get_request(request).items[0].run
@@ -133,7 +134,7 @@ def test_the_service_that_is_killed_goes_on_where_it_was(digits: Path, tmp_path:
 
 def test_a_stop_in_the_middle_of_a_run_is_no_crash(digits: Path, tmp_path: Path) -> None:
     with Service(tmp_path / "data") as service:
-        service.register(digits, settings={"epochs": 60, "steer": False, "alpha": 1.0})
+        service.register(digits, ladder=[], settings=LONG)
         request = service.client.submit_erasure(subject(WHO)).id
         runner = service.runner()
         service.stop(signal.SIGTERM)
@@ -155,7 +156,7 @@ def test_a_run_that_its_tests_reject_publishes_nothing_until_a_person_decides(
 ) -> None:
     with Service(tmp_path / "data") as service:
         ruinous = {"learning_rate": 0.1, "epochs": 2, "steer": False}
-        model = service.register(digits, settings=ruinous)
+        model = service.register(digits, ladder=[], settings=ruinous)
         client = service.client
         waiting = service.follow(client.submit_erasure(subject(WHO)).id)
         assert waiting.state == "needs_decision" and waiting.certificate is None

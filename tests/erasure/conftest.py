@@ -5,6 +5,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.ids import model_id
+from app.registry.policy import Policy
 from app.runtime import Runtime
 from tests.erasure.factories import add_dataset, add_model, people, submission
 from tests.erasure.working import Hand
@@ -20,10 +21,11 @@ def now() -> datetime:
 
 @pytest.fixture
 def model(runtime: Runtime) -> str:
-    """One model, trained on rows of ada (4), ben (3) and cleo (2)."""
+    """One model, trained on rows of ada (4), ben (3) and cleo (2). Its ladder has no rung: what is
+    rejected waits for a person."""
     with runtime.database.write() as session:
         dataset = add_dataset(runtime, session, people(ada=4, ben=3, cleo=2))
-        return model_id(add_model(session, dataset).id)
+        return model_id(add_model(session, dataset, policy=Policy(ladder=())).id)
 
 
 @pytest.fixture

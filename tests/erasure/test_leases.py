@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.erasure import forming, leases
+from app.erasure.failing import Fault
 from app.erasure.locks import Fence, LeaseLost
 from app.erasure.states import RunState
 from app.erasure.tables import ErrorClass, ItemSample, Run
@@ -167,8 +168,7 @@ def test_a_failed_request_can_be_retried_by_a_person(
             session,
             runtime.keyring,
             fence,
-            error_class=ErrorClass.NUMERICAL,
-            detail="non-finite loss",
+            fault=Fault(ErrorClass.NUMERICAL, "non-finite loss"),
             actor="service",
             now=later(),
         )

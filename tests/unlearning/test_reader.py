@@ -1,12 +1,20 @@
 """The reader that hands out training rows, counts them and refuses the forget set."""
 
 import hashlib
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from workers.unlearning.data import LabelledSet, RowOutOfRange, UnlearningData
-from workers.unlearning.reader import ForbiddenRow, TrainingReader
+from workers.unlearning.reader import (
+    ForbiddenRow,
+    ProofFailed,
+    Served,
+    TrainingReader,
+    require_proof,
+)
 
 
 def rows(*labels: int) -> LabelledSet:
@@ -69,3 +77,47 @@ def test_a_copy_of_a_forget_row_among_the_retained_ones_is_counted() -> None:
 def test_without_names_rows_are_numbered_from_zero() -> None:
     served = TrainingReader(data(rows(1, 4), rows(0, 2))).served()
     assert (served.forbidden_sha256, served.allowed_sha256) == (digest(0, 1), digest(2, 3))
+
+
+FORGET, RETAIN = torch.tensor([41, 7]), torch.tensor([300, 2, 90])
+
+
+def read_all(reader: TrainingReader) -> Served:
+    for place in (2, 3, 4):
+        reader.read(torch.tensor([place]))
+    return reader.served()
+
+
+def test_a_training_that_read_all_of_the_retain_set_and_nothing_else_is_proved(
+    reader: TrainingReader,
+) -> None:
+    served = read_all(reader)
+    assert require_proof(served, FORGET, RETAIN) is served
+    assert require_proof(served, FORGET.flip(0), RETAIN.flip(0)) is served  # sets, not orders
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"forbidden_rows_served": 1}, "a forget row was served"),
+        ({"refused_batches": 1}, "a forget row was asked for"),
+        ({"rows_served": 0}, "no row was served"),
+        ({"allowed_sha256": digest(2, 300)}, "other rows than the retain set"),
+        ({"forbidden_sha256": digest(7)}, "other rows than the forget set"),
+        ({"distinct_sha256": digest(2, 90)}, "not every row"),
+    ],
+)
+def test_what_was_served_otherwise_is_no_proof(
+    reader: TrainingReader, change: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ProofFailed, match=why):
+        require_proof(replace(read_all(reader), **change), FORGET, RETAIN)
+
+
+def test_a_reader_of_other_sets_proves_nothing(reader: TrainingReader) -> None:
+    served = read_all(reader)
+    for forget, retain in ((FORGET[:1], RETAIN), (FORGET, RETAIN[:2]), (FORGET, FORGET)):
+        with pytest.raises(ProofFailed):
+            require_proof(served, forget, retain)
+    with pytest.raises(ProofFailed, match="did not say"):
+        require_proof(None, FORGET, RETAIN)

@@ -25,6 +25,10 @@ class ForbiddenRow(UnlearningError):
         super().__init__(f"{rows} of {batch} rows asked for are in the forget set")
 
 
+class ProofFailed(UnlearningError):
+    """What a training was served does not show that it read no forget row."""
+
+
 @dataclass(frozen=True)
 class Served:
     """What a reader handed out so far. Rows are known by their names in the owner's training set.
@@ -99,6 +103,39 @@ class TrainingReader:
             forbidden_sha256=_digest(forgotten),
             distinct_sha256=_digest(self._names[read]),
         )
+
+
+def require_proof(served: Served | None, forget_ids: Tensor, retain_ids: Tensor) -> Served:
+    """What was served, if it shows that training read D_r and nothing of D_f; else ProofFailed.
+
+    The names are given anew, (n_f,) and (n_r,) int64, so that a reader that was made for other sets
+    proves nothing. A batch that was refused handed nothing out, but it should not have been asked
+    for.
+    """
+    if served is None:
+        raise ProofFailed("the training did not say what it was served")
+    wrong = [
+        what
+        for what, holds in (
+            ("a forget row was served", served.forbidden_rows_served == 0),
+            ("a forget row was asked for", served.refused_batches == 0),
+            ("no row was served", served.rows_served > 0),
+            (
+                "other rows than the retain set could be read",
+                served.allowed_sha256 == _digest(retain_ids),
+            ),
+            (
+                "other rows than the forget set were refused",
+                served.forbidden_sha256 == _digest(forget_ids),
+            ),
+            ("not every row that may be read was", served.distinct_sha256 == served.allowed_sha256),
+            ("the two sets share a row", not bool(torch.isin(retain_ids, forget_ids).any())),
+        )
+        if not holds
+    ]
+    if wrong:
+        raise ProofFailed(f"no proof of exact retraining: {'; '.join(wrong)}")
+    return served
 
 
 def _equal_rows(forget: LabelledSet, retain: LabelledSet) -> int:

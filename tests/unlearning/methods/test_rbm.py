@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tests.unlearning.methods.cases import Case, largest_difference, loss, one_of_each, unlearn
 from workers.unlearning.data import LabelledSet, UnlearningData
 from workers.unlearning.methods import REGISTRY
-from workers.unlearning.methods.rbm import RbmConfig, drop_outside
+from workers.unlearning.methods.rbm import RbmConfig, drop_outside, plan
 
 
 def weights_of(model: nn.Module) -> Tensor:
@@ -81,3 +81,10 @@ def test_fine_tuning_brings_the_retain_set_back(case: Case) -> None:
     list(REGISTRY["rbm"].unlearn(masked, case.data, config, generator))
     assert loss(student, case.data.retain) < loss(masked, case.data.retain)
     assert loss(student, case.data.retain) < loss(student, case.data.forget)
+
+
+@pytest.mark.parametrize(("retained", "epochs"), [(1, 40), (400, 20), (1_280, 10), (50_000, 10)])
+def test_a_small_set_gets_more_epochs_so_that_forty_steps_are_made(
+    retained: int, epochs: int
+) -> None:
+    assert plan(retained) == replace(RbmConfig(), epochs=epochs)

@@ -8,8 +8,9 @@ saliency map of D_r, where SalUn's is one of D_f.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from workers.unlearning import weights
 from workers.unlearning.data import UnlearningData
 from workers.unlearning.methods.epoch import Epoch, Meter
 from workers.unlearning.optimizers import sgd
+from workers.unlearning.planning import FIXED_STEPS
 from workers.unlearning.saliency import hold_outside, most_salient
 from workers.unlearning.settings import MethodConfig, integer, real
 from workers.unlearning.training import Training, supervised_epoch
@@ -36,6 +38,15 @@ class RbmConfig(MethodConfig):
     saliency_fraction: float = real(0.3, 1e-6, 1.0)
     momentum: float = real(0.9, 0.0, 0.999_999)
     weight_decay: float = real(5e-4, 0.0, 1.0)
+
+
+def plan(n_retain: int) -> RbmConfig:
+    """The authors' settings, with more epochs where ten of them would be fewer than 40 steps."""
+    published = RbmConfig()
+    steps_per_epoch = math.ceil(n_retain / published.batch_size)
+    return replace(
+        published, epochs=max(published.epochs, math.ceil(FIXED_STEPS / steps_per_epoch))
+    )
 
 
 def unlearn(
