@@ -28,7 +28,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -107,9 +107,11 @@ class Database:
         if self.is_sqlite:
             _create_private(self.url.database)
             _prepare_sqlite(self.engine)
+        else:
+            _keep_rows_out_of_errors(self.engine)
         # Objects stay readable after the commit, which happens at the edge, after the service ran.
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        self._writers: dict[float, Engine] = {}
+        self._writers: dict[tuple[float, bool], Engine] = {}
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -117,13 +119,20 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self, *, wait: float = WRITE_WAIT_SECONDS) -> Iterator[Session]:
+    def write(
+        self, *, wait: float = WRITE_WAIT_SECONDS, rebuilds: bool = False
+    ) -> Iterator[Session]:
         """One transaction: commits at the end, rolls back on any exception, then runs what
         `after_commit` collected. On SQLite it waits so many seconds for its turn at most, then
-        raises OperationalError."""
-        if wait not in self._writers:
-            self._writers[wait] = self.engine.execution_options(lotus_write_wait=wait)
-        with self._sessions(bind=self._writers[wait]) as session:
+        raises OperationalError.
+
+        `rebuilds` is for migrations: SQLite changes a table by copying and dropping it, which
+        foreign keys would forbid, so whoever asks for it checks them at the end."""
+        if (wait, rebuilds) not in self._writers:
+            self._writers[wait, rebuilds] = self.engine.execution_options(
+                lotus_write_wait=wait, lotus_rebuilds=rebuilds
+            )
+        with self._sessions(bind=self._writers[wait, rebuilds]) as session:
             with session.begin():
                 yield session
             for action in session.info.pop("after_commit", {}).values():
@@ -136,6 +145,23 @@ class Database:
 def after_commit(session: Session, name: str, action: Any) -> None:
     """Call `action` once when this write session has committed; the same name replaces itself."""
     session.info.setdefault("after_commit", {})[name] = action
+
+
+def _keep_rows_out_of_errors(engine: Engine) -> None:
+    """PostgreSQL explains an error with the row in question, whatever our side hides."""
+
+    @event.listens_for(engine, "handle_error")
+    def shorten(context: ExceptionContext) -> None:
+        original, wrapped = context.original_exception, context.sqlalchemy_exception
+        said = getattr(getattr(original, "diag", None), "message_primary", None)
+        if said is None or wrapped is None:
+            return
+        sqlstate = getattr(original, "sqlstate", None) or ""
+        # A data exception (class 22) names the value in its first line already.
+        short = "a value was refused" if sqlstate.startswith("22") else said
+        short = f"{short} ({sqlstate})"
+        wrapped.args = tuple(str(part).replace(str(original), short) for part in wrapped.args)
+        original.args = (short,)
 
 
 def _create_private(path: str | None) -> None:
@@ -170,6 +196,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.info["lotus_turn"] = True
         try:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+            keys = "OFF" if connection.get_execution_options().get("lotus_rebuilds") else "ON"
+            connection.exec_driver_sql(f"PRAGMA foreign_keys = {keys}")  # not heard later
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         except BaseException:
             connection.info.pop("lotus_turn", None)

@@ -1,7 +1,7 @@
 """`/livez`: the process runs. `/readyz`: whether it can do its work, and what lacks."""
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -10,14 +10,13 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrate
-from app.erasure.tables import Worker
+from app.erasure.tables import Worker, WorkerRole
 from app.http.sessions import CurrentRuntime, Now
+from app.metrics.figures import WORKER_SILENCE
+from app.restore.service import is_paused
 from app.runtime import Runtime
 
 router = APIRouter(tags=["health"])
-
-# A worker that has not been heard of for so long is taken for gone.
-WORKER_SILENCE = timedelta(minutes=2)
 
 
 class Live(BaseModel):
@@ -45,12 +44,14 @@ def livez() -> Live:
 def readyz(runtime: CurrentRuntime, now: Now, response: Response) -> Ready:
     """503 if requests cannot be accepted; `degraded` if they are accepted but nobody works."""
     needed = [_database(runtime), _schema(runtime), _storage(runtime)]
-    workers = _workers(runtime, now)
-    status: Literal["ok", "degraded", "unavailable"] = "ok" if workers.ok else "degraded"
+    wanted = [_workers(runtime, now), _not_paused(runtime)]
+    status: Literal["ok", "degraded", "unavailable"] = "ok"
+    if not all(check.ok for check in wanted):
+        status = "degraded"
     if not all(check.ok for check in needed):
         status = "unavailable"
         response.status_code = 503
-    return Ready(status=status, checks=[*needed, workers])
+    return Ready(status=status, checks=[*needed, *wanted])
 
 
 def _database(runtime: Runtime) -> Check:
@@ -82,7 +83,10 @@ def _workers(runtime: Runtime, now: datetime) -> Check:
     try:
         with runtime.database.read() as session:
             last = session.scalar(
-                select(Worker.heartbeat_at).order_by(Worker.heartbeat_at.desc()).limit(1)
+                select(Worker.heartbeat_at)
+                .where(Worker.role != WorkerRole.OPS)  # which computes nothing
+                .order_by(Worker.heartbeat_at.desc())
+                .limit(1)
             )
     except SQLAlchemyError:
         last = None
@@ -90,3 +94,13 @@ def _workers(runtime: Runtime, now: datetime) -> Check:
     return Check(
         name="workers", ok=ok, detail="heard of" if ok else "No worker was heard of lately."
     )
+
+
+def _not_paused(runtime: Runtime) -> Check:
+    try:
+        with runtime.database.read() as session:
+            paused = is_paused(session)
+    except SQLAlchemyError:
+        return Check(name="restore", ok=False, detail="The database does not answer.")
+    detail = "Paused after a restore: run `lotus doctor --after-restore`."
+    return Check(name="restore", ok=not paused, detail=detail if paused else "not paused")

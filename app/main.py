@@ -14,7 +14,10 @@ from app.erasure.pause_endpoints import router as pauses
 from app.erasure.run_endpoints import router as runs
 from app.http import problems
 from app.http.limits import BodyLimits
+from app.metrics.endpoints import router as metrics
+from app.metrics.timings import Timings
 from app.registry.endpoints import router as registry
+from app.restore.watch import watching
 from app.runtime import Runtime
 from app.version import code_version
 
@@ -27,7 +30,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        with watching(runtime):
+            yield
         runtime.close()
 
     app = FastAPI(
@@ -45,12 +49,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_body_bytes=settings.max_body_bytes,
         max_upload_bytes=settings.max_upload_bytes,
     )
-    app.add_middleware(observability.RequestLog)
+    app.state.timings = Timings()
+    app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
     for router in (erasure_requests, runs, registry, pauses, audit):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
+    app.include_router(metrics)
     return app
 
 

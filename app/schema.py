@@ -8,6 +8,7 @@ import app.erasure.tables
 import app.http.tables
 import app.keys.tables
 import app.registry.tables
+import app.restore.tables
 import app.webhooks.tables  # noqa: F401
 from app.db import Base
 

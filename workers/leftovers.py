@@ -12,6 +12,7 @@ from app.registry.artifacts import (
     stored_names,
 )
 from app.registry.checks import is_current
+from app.restore.service import is_paused
 from app.runtime import Runtime
 
 _WORK = re.compile(r"dataset-([0-9a-f]{32})-([0-9]+)")
@@ -57,9 +58,12 @@ def _is_needed(runtime: Runtime, work: str) -> bool:
 
 
 def _clear_strays(runtime: Runtime, now: datetime) -> None:
-    """Stored files that no committed row knows."""
+    """Stored files that no committed row knows. After a restore they may be all that is left of
+    what the backup does not know, so they wait until a person has seen the list."""
     store = runtime.artifacts
     with runtime.database.read() as session:
+        if is_paused(session):
+            return
         known = stored_names(session)
     before = now - LONGEST_UNUSED
     for sha256, written_at in store.stored():

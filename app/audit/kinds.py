@@ -49,6 +49,8 @@ class Kind(StrEnum):
     ARTIFACT_DESTROYED = "storage:artifact:destroyed"
     KEY_CREATED = "keys:key:created"
     CERTIFICATE_WRITTEN = "certificates:certificate:written"
+    SERVICE_PAUSED = "restore:service:paused"
+    SERVICE_RESUMED = "restore:service:resumed"
 
 
 # Who did it: an API key, a worker, the service by itself, or a person at the machine's own prompt.
@@ -303,6 +305,23 @@ class CertificateWritten(Facts):
     request: RequestId
     payload_sha256: Sha256
     replaces: CertificateId | None = None
+
+
+class ServicePaused(Facts):
+    """The database came from a backup: it has `log_size` entries, where the mark knew of more or of
+    others."""
+
+    kind = Kind.SERVICE_PAUSED
+    reason: Code
+    mark_size: Count | None
+    log_size: Count
+    actor: Actor
+
+
+class ServiceResumed(Facts):
+    kind = Kind.SERVICE_RESUMED
+    reason: Code
+    actor: Actor
 
 
 BODIES: Mapping[Kind, type[Facts]] = {body.kind: body for body in Facts.__subclasses__()}

@@ -62,6 +62,11 @@ def head(session: Session) -> Head:
     return Head(size, merkle.root(size, _reader(session)))
 
 
+def root_at(session: Session, size: int) -> bytes:
+    """The root over the first `size` entries, all of which must be there."""
+    return merkle.root(size, _reader(session))
+
+
 def _size(session: Session) -> int:
     last = session.scalar(select(func.max(AuditEntry.index)))
     return 0 if last is None else last + 1

@@ -1,6 +1,7 @@
 """`lotus serve`: the HTTP service and, on a single machine, the worker loop beside it."""
 
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -23,7 +24,11 @@ from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
 from app.keys.scopes import ALL_SCOPES
 from app.keys.tables import ApiKey
+from app.observability import fields
+from app.restore.watch import look_once
 from app.runtime import Runtime
+
+log = logging.getLogger("lotus.serve")
 
 WORKER = [sys.executable, "-m", "workers.local"]
 SHORTEST_REST_SECONDS = 1.0
@@ -45,9 +50,10 @@ def serve(
 
     runtime = open_runtime(up_to_date=False)
     key = _first_key(runtime)
-    runtime.close()
     settings = runtime.settings
     observability.configure(settings.log_level)
+    look_once(runtime)  # before the worker beside can claim anything
+    runtime.close()
     config = uvicorn.Config(
         create_app(settings),
         log_config=None,  # set by observability.configure
@@ -124,11 +130,11 @@ def _greet(url: str, key: str | None, settings: Settings) -> None:
 
 @contextmanager
 def worker_beside(settings: Settings) -> Iterator[None]:
-    if not settings.is_single_machine:
+    if settings.broker_url is not None:  # a fleet has `lotus worker`s
         yield
         return
     if importlib.util.find_spec("torch") is None:
-        console(stderr=True).print(NO_TORCH)
+        log.warning(NO_TORCH)
         yield
         return
     loop = _WorkerLoop()
@@ -182,6 +188,6 @@ class _WorkerLoop:
                 return
             if time.monotonic() - began > LONGEST_REST_SECONDS:
                 rest = SHORTEST_REST_SECONDS
-            console(stderr=True).print(f"the worker ended with code {code}; again in {rest:.0f} s")
+            log.error("the worker loop ended", extra=fields(code=code, again_in_seconds=rest))
             self._ending.wait(rest)
             rest = min(LONGEST_REST_SECONDS, 2 * rest)

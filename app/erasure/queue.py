@@ -19,6 +19,7 @@ from app.erasure.states import LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
 from app.registry.policy import Policy
 from app.registry.tables import Model
+from app.restore import service as restore
 
 # Enough finished runs for a median that one odd run does not move.
 RUNS_MEASURED = 9
@@ -46,7 +47,9 @@ def waits_for_a_run() -> ColumnElement[bool]:
 
 def candidates(session: Session, *, coalesce: timedelta, now: datetime) -> list[Candidate]:
     """Models with a queued run first, then models whose batch is ready; earliest due first. None
-    that is paused."""
+    that is paused, and none at all while the service is."""
+    if restore.is_paused(session):
+        return []
     queued = session.execute(
         select(Run.model_id, Run.due_at)
         .join(Model, Model.id == Run.model_id)

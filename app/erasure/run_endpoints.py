@@ -10,7 +10,7 @@ from sqlalchemy import select
 from app.erasure import views
 from app.erasure.schemas import RunDetail, RunSummary
 from app.erasure.states import RunState
-from app.erasure.tables import Run, Worker
+from app.erasure.tables import Run, Worker, WorkerRole
 from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, newest_first
 from app.http.problems import NotFound
 from app.http.sessions import Now, ReadSession
@@ -31,6 +31,7 @@ class UnknownRun(NotFound):
 
 class WorkerView(BaseModel):
     name: str
+    role: WorkerRole
     device: str | None
     heartbeat_at: datetime
     started_at: datetime
@@ -84,6 +85,7 @@ def list_workers(caller: Reader, session: ReadSession, now: Now) -> Page[WorkerV
         items=[
             WorkerView(
                 name=worker.name,
+                role=worker.role,
                 device=worker.device,
                 heartbeat_at=worker.heartbeat_at,
                 started_at=worker.started_at,

@@ -18,7 +18,15 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigId, enum_text
-from app.erasure.states import LIVE_RUN, ItemState, Outcome, RequestState, RunState, RunStep
+from app.erasure.states import (
+    LIVE_RUN,
+    OPEN_REQUEST,
+    ItemState,
+    Outcome,
+    RequestState,
+    RunState,
+    RunStep,
+)
 from app.ids import new_id
 
 
@@ -69,6 +77,10 @@ class ErrorClass(StrEnum):
 
 _live = ", ".join(f"'{state}'" for state in LIVE_RUN)
 _is_live = text(f"state IN ({_live})")
+_open = ", ".join(f"'{state}'" for state in OPEN_REQUEST)
+# Word for word what the index says: with bound values neither database would use it.
+IS_OPEN = text(f"erasure_requests.state IN ({_open})")
+_is_open = text(f"state IN ({_open})")
 
 
 class ErasureRequest(Base):
@@ -79,6 +91,16 @@ class ErasureRequest(Base):
         Index("ix_erasure_requests_page", "controller_id", "id"),
         Index("ix_erasure_requests_state_page", "controller_id", "state", "id"),
         Index("ix_erasure_requests_due", "controller_id", "state", "due_at"),
+        # What is counted at every scrape, whichever controller it belongs to.
+        Index(
+            "ix_erasure_requests_open",
+            "state",
+            "received_at",
+            "due_at",
+            "extended_due_at",
+            sqlite_where=_is_open,
+            postgresql_where=_is_open,
+        ),
         CheckConstraint(
             "(state = 'completed') = (outcome IS NOT NULL)", name="outcome_if_completed"
         ),
@@ -173,6 +195,7 @@ class Run(Base):
             sqlite_where=_is_live,
             postgresql_where=_is_live,
         ),
+        Index("ix_runs_device_time", "device", "started_at", "finished_at"),
         CheckConstraint(
             "(state IN ('running', 'verifying', 'publishing')) = (lease_until IS NOT NULL)",
             name="lease_if_held",
@@ -257,11 +280,21 @@ class SuppressionEntry(Base):
     until: Mapped[datetime]
 
 
+class WorkerRole(StrEnum):
+    """local: everything on one machine. gpu: computes runs. ops: all the rest of a fleet's work."""
+
+    LOCAL = "local"
+    GPU = "gpu"
+    OPS = "ops"
+
+
 class Worker(Base):
     __tablename__ = "workers"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    # The host and the process on it.
     name: Mapped[str] = mapped_column(String(200))
+    role: Mapped[WorkerRole] = mapped_column(enum_text(WorkerRole), default=WorkerRole.LOCAL)
     device: Mapped[str | None] = mapped_column(String(100))
     heartbeat_at: Mapped[datetime]
     started_at: Mapped[datetime]

@@ -48,13 +48,13 @@ class MissingScope(Problem):
     title = "The key lacks a scope"
 
 
-_bearer = HTTPBearer(auto_error=False, description="An API key: `lot_…`")
+bearer = HTTPBearer(auto_error=False, description="An API key: `lot_…`")
 
 
 def authenticate(
     runtime: CurrentRuntime,
     now: Now,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Caller:
     """Reads in a session of its own that ends here: an endpoint never waits with two sessions."""
     refusal = NotAuthenticated(
@@ -85,9 +85,13 @@ def require(*scopes: Scope) -> Callable[..., Caller]:
     """A dependency that gives the caller if its key holds every one of `scopes`."""
 
     def checked(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
-        missing = [scope for scope in scopes if scope not in caller.scopes]
-        if missing:
-            raise MissingScope(f"This call needs the scope {', '.join(missing)}.")
+        require_scopes(caller, *scopes)
         return caller
 
     return checked
+
+
+def require_scopes(caller: Caller, *scopes: Scope) -> None:
+    missing = [scope for scope in scopes if scope not in caller.scopes]
+    if missing:
+        raise MissingScope(f"This call needs the scope {', '.join(missing)}.")

@@ -1,5 +1,6 @@
 """`lotus serve` on a single machine needs nothing but a folder."""
 
+import json
 import os
 import signal
 import socket
@@ -69,16 +70,20 @@ def test_a_worker_that_crashes_is_started_again(serve: Serve) -> None:
     [first] = worker_processes(served.process.pid)
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: worker_processes(served.process.pid) not in ([], [first]))
+    wait_for(lambda: "worker loop started" in served.log.read_text())
+    served.end()
+    lines = [json.loads(line) for line in served.log.read_text().splitlines()]
+    assert "the worker loop ended" in [line["message"] for line in lines]
 
 
 def test_the_api_alone_says_that_pytorch_is_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(serving.subprocess, "Popen", None)
     with serving.worker_beside(Settings(data_dir=tmp_path)):
         pass
-    assert "PyTorch is not installed" in capsys.readouterr().err
+    assert "PyTorch is not installed" in caplog.text
 
 
 def test_a_port_in_use_is_one_clear_line(lotus: Lotus) -> None:

@@ -42,8 +42,14 @@ class Service:
     ) -> None:
         self.stop()
 
+    @property
+    def database_url(self) -> str:
+        return self._settings.get("LOTUS_DATABASE_URL", f"sqlite:///{self.data / 'lotus.db'}")
+
     def start(self) -> None:
         if self._key is None:
+            if "LOTUS_DATABASE_URL" in self._settings:
+                assert self._lotus("migrate").wait(START_SECONDS) == 0, self.log.read_text()
             made = self._lotus("keys", "create", "--name", "test", "--scopes", "all", "--json")
             output, _ = made.communicate(timeout=START_SECONDS)
             self._key = json.loads(output)["key"]
@@ -68,16 +74,13 @@ class Service:
 
     def runner(self) -> int:
         """The process that computes the run in progress."""
-        assert self._process is not None
-        (loop,) = _children(self._process.pid, "workers.local")
-        return until(lambda: next(iter(_children(loop, "workers.runner")), None), "a runner")
+        loop = self.worker_loop()
+        return until(lambda: next(iter(children(loop, "workers.runner")), None), "a runner")
 
     def worker_loop(self) -> int:
         assert self._process is not None
-        return until(
-            lambda: next(iter(_children(self._process.pid, "workers.local")), None),  # type: ignore[union-attr]
-            "the worker loop",
-        )
+        parent = self._process.pid
+        return until(lambda: next(iter(children(parent, "workers.local")), None), "the loop")
 
     def register(self, folder: Path, *, recipe: bool = False, **policy: Any) -> str:
         """The id of the example's model, once it and its dataset are ready."""
@@ -106,10 +109,13 @@ class Service:
         return until(lambda: _settled(self.client.get_request(request)), "the request", seconds)
 
     def _lotus(self, *arguments: str) -> subprocess.Popen[str]:
+        return self._python("app.cli", *arguments)
+
+    def _python(self, module: str, *arguments: str) -> subprocess.Popen[str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LOTUS_")}
         with self.log.open("a") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "app.cli", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -142,7 +148,7 @@ def _settled(request: Erasure) -> Erasure | None:
     return request if request.state in ("completed", "failed", "needs_decision") else None
 
 
-def _children(parent: int, module: str) -> list[int]:
+def children(parent: int, module: str) -> list[int]:
     """Processes that run `python -m module` under `parent`, from /proc."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

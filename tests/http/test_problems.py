@@ -76,4 +76,5 @@ def test_live_and_ready_need_no_key_and_say_what_lacks(anonymous: TestClient) ->
         "schema": True,
         "artifacts": True,
         "workers": False,
+        "restore": True,
     }

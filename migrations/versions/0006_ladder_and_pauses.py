@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.types import Time
 
-revision: str = "0003"
-down_revision: str | None = "0002"
+revision: str = "0006"
+down_revision: str | None = "0005"
 
 STEPS = ("policy", "other_settings", "other_method", "retrain", "decision")
 

@@ -1,0 +1,198 @@
+"""How a restore is noticed, and what the service does until a person has looked."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, text
+
+from app.audit import sequencer
+from app.config import Settings
+from app.db import Database
+from app.main import create_app
+from app.restore import mark as marks
+from app.restore import service, watch
+from app.restore.tables import PauseReason
+from app.runtime import Runtime
+from tests.erasure.conftest import Cases
+from tests.erasure.working import Hand
+from workers.leftovers import clear_leftovers
+
+
+def look(runtime: Runtime) -> PauseReason | None:
+    return service.look(runtime.database, runtime.artifacts.root, now=datetime.now(UTC))
+
+
+def mark_of(runtime: Runtime) -> marks.Mark:
+    found = marks.read(runtime.artifacts.root)
+    assert found is not None
+    return found
+
+
+def sequence(runtime: Runtime) -> None:
+    with runtime.database.write() as session:
+        sequencer.sequence(session, now=datetime.now(UTC))
+
+
+@pytest.fixture
+def marked(runtime: Runtime, cases: Cases) -> Runtime:
+    """One request is in the log and in the mark."""
+    cases.submit("ada")
+    sequence(runtime)
+    assert look(runtime) is None
+    return runtime
+
+
+def test_the_mark_moves_on_with_the_log(marked: Runtime, cases: Cases) -> None:
+    before = mark_of(marked)
+    cases.submit("ben")
+    sequence(marked)
+    assert look(marked) is None
+    after = mark_of(marked)
+    assert after.size > before.size > 0
+    with marked.database.read() as session:
+        assert (after.size, after.root) == sequencer.head(session)
+
+
+def test_a_fresh_database_without_a_mark_is_no_restore(runtime: Runtime) -> None:
+    assert look(runtime) is None
+    assert mark_of(runtime).size == 0
+
+
+def test_a_database_that_knows_less_than_the_mark_pauses_the_service(marked: Runtime) -> None:
+    marks.write(marked.artifacts.root, replace(mark_of(marked), size=1000))
+    assert look(marked) is PauseReason.DATABASE_OLDER
+    assert mark_of(marked).size == 1000  # it stays, for the person who looks
+
+
+def test_a_database_that_went_on_after_a_restore_pauses_the_service(marked: Runtime) -> None:
+    marks.write(marked.artifacts.root, replace(mark_of(marked), root=bytes(32)))
+    assert look(marked) is PauseReason.OTHER_HISTORY
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"size": "many"}', "\u00e9"])
+def test_a_mark_that_is_gone_or_broken_pauses_the_service(
+    marked: Runtime, content: str | None
+) -> None:
+    path = marked.artifacts.root / marks.NAME
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    assert look(marked) is PauseReason.MARK_MISSING
+
+
+def test_while_paused_requests_are_accepted_and_no_worker_claims(
+    marked: Runtime, cases: Cases, hand: Hand, now: datetime, api: TestClient
+) -> None:
+    (marked.artifacts.root / marks.NAME).unlink()
+    look(marked)
+    identity = cases.submit("ben")
+    assert cases.state(identity) == "scheduled"
+    assert hand.claim(now) is None
+    ready = api.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["status"] == "degraded"
+    (check,) = [check for check in ready.json()["checks"] if check["name"] == "restore"]
+    assert not check["ok"] and "lotus doctor --after-restore" in check["detail"]
+
+
+def test_while_paused_files_that_no_row_knows_are_kept(marked: Runtime) -> None:
+    sha256 = marked.artifacts.put(b"weights of a version that the backup does not know")
+    old = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    os.utime(marked.artifacts.path(sha256), (old, old))
+    (marked.artifacts.root / marks.NAME).unlink()
+    look(marked)
+    clear_leftovers(marked, now=datetime.now(UTC))
+    assert marked.artifacts.exists(sha256)
+    with marked.database.write() as session:
+        service.resume(session, marked.artifacts.root, actor="operator", now=datetime.now(UTC))
+    clear_leftovers(marked, now=datetime.now(UTC))
+    assert not marked.artifacts.exists(sha256)
+
+
+def test_pausing_is_noted_once_and_resuming_ends_it(
+    marked: Runtime, hand: Hand, now: datetime
+) -> None:
+    marks.write(marked.artifacts.root, replace(mark_of(marked), size=1000))
+    for _ in range(3):
+        assert look(marked) is PauseReason.DATABASE_OLDER
+    with marked.database.write() as session:
+        root = marked.artifacts.root
+        done = service.resume(session, root, actor="operator", now=datetime.now(UTC))
+        assert done is PauseReason.DATABASE_OLDER
+        again = service.resume(session, root, actor="operator", now=datetime.now(UTC))
+        assert again is None
+    assert look(marked) is None
+    assert hand.claim(now) is not None
+    with marked.database.read() as session:
+        kinds = session.scalars(text("SELECT kind FROM audit_pending ORDER BY id")).all()
+    assert [kind for kind in kinds if kind.startswith("restore:")] == [
+        "restore:service:paused",
+        "restore:service:resumed",
+    ]
+
+
+def test_the_api_looks_when_it_starts(marked: Runtime, settings: Settings) -> None:
+    marks.write(marked.artifacts.root, replace(mark_of(marked), size=1000))
+    with TestClient(create_app(settings)) as client:
+        assert client.get("/readyz").json()["checks"][-1]["ok"] is False
+
+
+def test_a_restore_under_a_running_service_is_noticed(
+    marked: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EVERY_SECONDS", 0.01)
+    with watch.watching(marked):
+        with marked.database.read() as session:
+            assert not service.is_paused(session)
+        marks.write(marked.artifacts.root, replace(mark_of(marked), size=1000))
+        for _ in range(1000):
+            with marked.database.read() as session:
+                if service.is_paused(session):
+                    return
+    pytest.fail("it was not noticed")
+
+
+def test_a_database_that_is_away_does_not_keep_the_service_from_starting(tmp_path: Path) -> None:
+    runtime = Runtime.open(Settings(data_dir=tmp_path))  # no tables yet
+    watch.look_once(runtime)
+    runtime.close()
+
+
+@contextmanager
+def read_back(database: Database) -> Iterator[Database]:
+    """The same content under the same cluster, as a dump and its restore would leave it."""
+    name = f"{database.url.database}_restored"
+    admin = create_engine(database.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    database.dispose()
+    with admin.connect() as connection:
+        # Others hold idle connections, and a template must have none.
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": database.url.database},
+        )
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {database.url.database}"))
+    copy = Database(database.url.set(database=name))
+    try:
+        yield copy
+    finally:
+        copy.dispose()
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+def test_a_dump_that_was_read_back_is_noticed_on_postgresql_though_nothing_is_missing(
+    runtime: Runtime,
+) -> None:
+    if runtime.database.is_sqlite:
+        pytest.skip("a copied file is no other database: the mark is left out of the backup")
+    assert look(runtime) is None
+    with read_back(runtime.database) as database:
+        found = service.look(database, runtime.artifacts.root, now=datetime.now(UTC))
+        assert found is PauseReason.OTHER_DATABASE
