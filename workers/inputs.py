@@ -59,6 +59,7 @@ class Job:
     items: tuple[UUID, ...]
     item_samples: Mapping[UUID, frozenset[int]]
     held_out: Mapping[UUID, int]  # of an item's samples
+    memory_faults: int  # attempts of this run that ran out of memory
     judged_runs: int  # of this controller in the last 30 days
 
     @property
@@ -109,6 +110,7 @@ def read_job(session: Session, run: Run, now: datetime) -> Job:
         items=tuple(items),
         item_samples={item: frozenset(of_item) for item, of_item in samples.items()},
         held_out=held_out,
+        memory_faults=run.memory_faults,
         judged_runs=levels.judged_runs(session, model.controller_id, now),
     )
 

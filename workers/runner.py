@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from torch import nn
 from app import observability
 from app.audit.kinds import worker_actor
 from app.config import Settings
-from app.erasure import leases, publishing
+from app.erasure import leases, publishing, rejecting
 from app.erasure.locks import Fence, LeaseLost, fenced_run, held_run
 from app.erasure.publishing import Judged, Weights
 from app.erasure.states import RunState
@@ -45,6 +45,8 @@ from workers.unlearning.settings import InvalidConfig, MethodConfig
 from workers.unlearning.steering import plan_for
 
 log = logging.getLogger("lotus.runner")
+
+MOST_PARTS = 1_024  # the bound of `accumulate`
 
 
 class Runner:
@@ -83,7 +85,7 @@ class Runner:
         judged, publish = self._judge(report, exact=exact)
         weights = self._store(given.model)
         if not publish:
-            self._end(publishing.reject, weights, judged)
+            self._end(rejecting.reject, weights, judged)
             return RunState.REJECTED
         self._move(RunState.PUBLISHING, Event.VERIFIED)
         self._progress("publishing")
@@ -215,7 +217,8 @@ def _method(job: Job) -> Method:
 def _config(method: Method, job: Job, given: Inputs) -> MethodConfig:
     """The plan for these sizes, with what was asked for in place of what was planned."""
     config: MethodConfig = method.config_type.from_dict({**_planned(job, given), **job.settings})
-    return config
+    # Where the library could not halve by itself, because the whole process was ended.
+    return replace(config, accumulate=min(config.accumulate << job.memory_faults, MOST_PARTS))
 
 
 def _planned(job: Job, given: Inputs) -> dict[str, Any]:

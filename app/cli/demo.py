@@ -21,7 +21,6 @@ EXAMPLE = ROOT / "examples" / "digits" / "train.py"
 SEQUENCING_SECONDS = 5.0
 # Several times what a slow machine needs; beyond it something is broken.
 LONGEST_SECONDS = 600.0
-MOST_RETRIES = 2
 
 
 class Case(StrEnum):
@@ -84,21 +83,14 @@ def _play(service: DemoService, case: Case, *, as_json: bool) -> tuple[dict[str,
             story.print_impact(about["subject"], impact)
         request = lotus.submit_erasure([subject], external_id="demo-1")
         request = follow(lotus, request.id, as_json=as_json, timeout=LONGEST_SECONDS)
-        request = _decide(lotus, request, as_json=as_json)
         return _tell(lotus, request, impact, service.folder, as_json=as_json)
 
 
-def _decide(lotus: LotusClient, request: Erasure, *, as_json: bool) -> Erasure:
-    """A run that its tests reject publishes nothing and asks a person. The demo's person lets it be
-    tried again, which halves every test's level."""
-    for _ in range(MOST_RETRIES):
-        if request.state != "needs_decision":
-            break
-        if not as_json:
-            story.print_rejected(_run_of(lotus, request))
-        lotus.decide(request.id, request.items[0].id, "retry")
-        request = follow(lotus, request.id, as_json=as_json, timeout=LONGEST_SECONDS)
-    return request
+def _rejected(lotus: LotusClient, run: Run) -> list[Run]:
+    """The runs that the service tried before this one, first to last. Each published nothing; the
+    ladder of the model's policy led to the next."""
+    earlier = list(lotus.list_runs(model=run.model, state="rejected"))
+    return [lotus.get_run(one.id) for one in reversed(earlier) if one.id != run.id]
 
 
 def _tell(
@@ -110,6 +102,7 @@ def _tell(
     as_json: bool,
 ) -> tuple[dict[str, Any], bool]:
     run = _run_of(lotus, request)
+    rejected = _rejected(lotus, run)
     digest = ""
     if run.published_version:
         target = folder / "published.safetensors"
@@ -117,11 +110,14 @@ def _tell(
         digest = lotus.download_current_weights(run.model, target, expected=expected)
     entries = _entries_of(lotus, request, run)
     if not as_json:
+        for earlier in rejected:
+            story.print_rejected(earlier)
         story.print_result(request, run, entries)
     document = {
         "impact": [one.model_dump(mode="json") for one in impact],
         "request": request.model_dump(mode="json"),
         "run": run.model_dump(mode="json"),
+        "rejected": [earlier.model_dump(mode="json") for earlier in rejected],
         "downloaded_sha256": digest,
         "audit_entries": [entry.model_dump(mode="json") for entry in entries],
         "subjects_are_synthetic": True,

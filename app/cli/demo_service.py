@@ -17,10 +17,7 @@ from app.cli.output import Failure
 LOTUS = [sys.executable, "-m", "app.cli"]
 # What a user's environment may say about the machine; all else would point at another service.
 KEPT_SETTINGS = ("LOTUS_DEVICE", "LOTUS_TORCH_THREADS", "LOTUS_LOG_LEVEL")
-SCOPES = (
-    "registry:write,registry:read,requests:write,requests:read,requests:decide,"
-    "artifacts:read,audit:read"
-)
+SCOPES = "registry:write,registry:read,requests:write,requests:read,artifacts:read,audit:read"
 STOP_SECONDS = 40.0
 TAIL_LINES = 25
 # One such line for every call: they would push out what went wrong.

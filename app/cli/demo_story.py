@@ -67,7 +67,9 @@ def print_rejected(run: Run) -> None:
     out.print(f"  {plain(str(verdict.get('sentence', '')))}")
     for reason in verdict.get("reasons", []):
         out.print(f"    {plain(str(reason))}")
-    out.print("  The request waits for a decision. This demo's person decides: retry.")
+    following = verdict.get("next") or {}
+    if following.get("step"):
+        out.print(f"  The ladder goes on: {plain('; '.join(following.get('reasons', [])))}")
 
 
 def print_result(request: Erasure, run: Run, entries: Sequence[AuditEntry]) -> None:

@@ -42,7 +42,10 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
 
 def print_run(run: Run) -> None:
     out = console()
-    out.print(f"[bold]{run.id}[/bold]  {run.state}  rung {run.rung}, attempt {run.attempt}")
+    out.print(
+        f"[bold]{run.id}[/bold]  {run.state}  rung {run.rung}"
+        f" ({plain(run.step)}), attempt {run.attempt}"
+    )
     out.print(f"  method {plain(run.method)}, mode {plain(run.mode)}, device {plain(run.device)}")
     if run.error_class:
         out.print(f"  error: {plain(run.error_class)}: {plain(run.error_detail)}")

@@ -112,6 +112,7 @@ def give_back(
         cause,
         controller=model.controller_id,
         crashes=crashes,
+        memory_faults=run.memory_faults + (error_class is ErrorClass.OUT_OF_MEMORY),
         not_before=now + PAUSES[crashes - 1],
         error_class=error_class,
         error_detail=detail,

@@ -1,11 +1,11 @@
-"""The end of a run: a new version that everything points to, or a rejected candidate.
+"""The end of a run that is published: a new version that everything points to.
 
 Each of these functions is one transaction's work. The weights' file exists already: it is named by
 its content, so a file that no transaction refers to is an orphan and never a wrong version.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,15 +14,13 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session, undefer
 
 from app.audit import kinds, log
-from app.erasure import breaker, completion, forming, ladder
-from app.erasure.first_page import first_page
+from app.erasure import breaker, completion, forming
 from app.erasure.locks import Fence, fenced_run, items_of, lock_model
 from app.erasure.states import ItemState, Outcome, RunState
 from app.erasure.tables import Run, UnlearnedSample
 from app.erasure.transitions import Cause, Event, move_item, move_run
 from app.ids import controller_id, model_id, run_id, version_id
 from app.keyring import Keyring
-from app.registry.policy import Policy, TrainingRecipe
 from app.registry.tables import Artifact, ArtifactState, Model, ModelVersion, VersionState
 
 
@@ -54,96 +52,16 @@ def publish(
     now: datetime,
 ) -> RunState:
     """SUCCEEDED, or SUPERSEDED if another version became current while the run computed."""
-    run, model, base = _hold_still(session, fence)
+    run, model, base = hold_still(session, fence)
     if base.state is not VersionState.ACTIVE:
         start_again_on_new_base(session, keyring, run, model, actor=actor, now=now)
         return RunState.SUPERSEDED
     cause = Cause(Event.PUBLISHED, actor, now)
     breaker.close(session, model, cause)
-    version = _new_version(session, model, base, run, weights, VersionState.CANDIDATE, now)
-    _record(session, run, judged)
+    version = new_version(session, model, base, run, weights, VersionState.CANDIDATE, now)
+    record(session, run, judged)
     _finish(session, keyring, run, model, base, version, judged, cause)
     return RunState.SUCCEEDED
-
-
-def reject(
-    session: Session,
-    keyring: Keyring,
-    fence: Fence,
-    weights: Weights,
-    judged: Judged,
-    *,
-    actor: str,
-    now: datetime,
-) -> None:
-    """Publishes and marks nothing, and queues the next rung of the ladder with the same items;
-    where there is none, they wait for a person. The candidate is kept either way."""
-    run, model, base = _hold_still(session, fence)
-    cause = Cause(Event.REJECTED, actor, now)
-    version = _new_version(session, model, base, run, weights, VersionState.REJECTED, now)
-    breaker.close(session, model, cause)
-    following = _next_rung(run, model, judged)
-    judged = replace(judged, detail={**judged.detail, "next": following.describe()})
-    _record(session, run, judged)
-    log.append(
-        session,
-        kinds.CandidateKept(
-            controller=controller_id(model.controller_id),
-            model=model_id(model.id),
-            version=version_id(version.id),
-            number=version.number,
-            run=run_id(run.id),
-            sha256=version.artifact_sha256,
-            verdict=judged.verdict,
-        ),
-        now=now,
-    )
-    move_run(
-        session,
-        run,
-        RunState.REJECTED,
-        cause,
-        controller=model.controller_id,
-        candidate_version_id=version.id,
-        verdict=judged.verdict,
-    )
-    items = items_of(session, run)
-    to = ItemState.NEEDS_DECISION
-    if following.recipe is not None:
-        to, cause = ItemState.SCHEDULED, Cause(Event.NEXT_RUNG, actor, now)
-    for item in items:
-        numbers = dict(judged.persons[item.id])
-        move_item(session, item, to, cause, controller=model.controller_id, numbers=numbers)
-    if following.recipe is not None and following.step is not None:
-        forming.form_run(
-            session,
-            model,
-            items,
-            following.recipe,
-            cause,
-            follows=run,
-            rung=run.rung + 1,
-            step=following.step,
-        )
-    completion.settle(session, keyring, {item.request_id for item in items}, cause)
-
-
-def _next_rung(run: Run, model: Model, judged: Judged) -> ladder.Next:
-    recipe = model.training_recipe
-    return ladder.next_rung(
-        ladder.Rejected(
-            step=run.step,
-            method=run.method,
-            mode=run.mode,
-            settings=run.settings,
-            config=run.config,
-            verdict=judged.verdict,
-            utility_held=bool(judged.detail.get("utility_held")),
-            auc=first_page(judged.report).auc_after,
-        ),
-        Policy.model_validate(model.policy).ladder,
-        None if recipe is None else TrainingRecipe.model_validate(recipe),
-    )
 
 
 def accept_candidate(session: Session, keyring: Keyring, run: Run, cause: Cause) -> RunState:
@@ -167,7 +85,7 @@ def accept_candidate(session: Session, keyring: Keyring, run: Run, cause: Cause)
         detail={**(stored.verdict_detail or {}), "outcome": Outcome.UNLEARNED_ACCEPTED},
         persons={item.id: dict(item.numbers or {}) for item in items_of(session, run)},
     )
-    _record(session, run, judged)
+    record(session, run, judged)
     _finish(session, keyring, run, model, base, version, judged, cause)
     return RunState.SUCCEEDED
 
@@ -202,7 +120,7 @@ def start_again_on_new_base(
     completion.settle(session, keyring, {item.request_id for item in items}, cause)
 
 
-def _hold_still(session: Session, fence: Fence) -> tuple[Run, Model, ModelVersion]:
+def hold_still(session: Session, fence: Fence) -> tuple[Run, Model, ModelVersion]:
     """The fenced run with its model and base version, locked in the common order."""
     model_id = session.scalars(select(Run.model_id).where(Run.id == fence.run_id)).one()
     model = lock_model(session, model_id)
@@ -211,7 +129,7 @@ def _hold_still(session: Session, fence: Fence) -> tuple[Run, Model, ModelVersio
     return run, model, session.get_one(ModelVersion, run.base_version_id, populate_existing=True)
 
 
-def _new_version(
+def new_version(
     session: Session,
     model: Model,
     base: ModelVersion,
@@ -251,7 +169,7 @@ def _new_version(
     return version
 
 
-def _record(session: Session, run: Run, judged: Judged) -> None:
+def record(session: Session, run: Run, judged: Judged) -> None:
     """Figures before states: whoever sees the end of the run finds its report."""
     run.metrics, run.verdict, run.verdict_detail = judged.report, judged.verdict, judged.detail
     session.flush()

@@ -216,6 +216,8 @@ class Run(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     # Attempts that ended without a result and not by a stop of the service.
     crashes: Mapped[int] = mapped_column(default=0)
+    # Those of them that ran out of memory: each halves the parts that a batch is computed in.
+    memory_faults: Mapped[int] = mapped_column(default=0, server_default="0")
     # A queued run waits until then: an attempt that failed is not repeated at once.
     not_before: Mapped[datetime | None]
     state: Mapped[RunState] = mapped_column(enum_text(RunState), index=True)

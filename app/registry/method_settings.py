@@ -40,6 +40,7 @@ class Execution(TypedDict, total=False):
     precision: Literal["auto", "float32", "bfloat16"]
     kernels: Literal["auto", "fast", "reference"]
     deterministic: bool
+    accumulate: Annotated[int, Field(ge=1, le=1_024)]
 
 
 @with_config(_STRICT)

@@ -19,6 +19,9 @@ def upgrade() -> None:
         f"CONSTRAINT ck_runs_runstep CHECK (step IN ({steps}))"
     )
     op.add_column(
+        "runs", sa.Column("memory_faults", sa.Integer(), server_default="0", nullable=False)
+    )
+    op.add_column(
         "models",
         sa.Column("consecutive_failures", sa.Integer(), server_default="0", nullable=False),
     )
@@ -30,4 +33,5 @@ def downgrade() -> None:
     op.drop_column("models", "paused_reason")
     op.drop_column("models", "paused_until")
     op.drop_column("models", "consecutive_failures")
+    op.drop_column("runs", "memory_faults")
     op.drop_column("runs", "step")

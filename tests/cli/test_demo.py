@@ -1,6 +1,5 @@
 """The demo is the whole service in one command, so one test runs it as it is."""
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +8,23 @@ import httpx2
 import pytest
 
 from app.cli import demo
+from client import Run
 from tests.cli.conftest import Result
-from tests.client.service import REQUEST, answering
+from tests.client.service import answering
+
+RUN = {
+    "id": "run_0",
+    "model": "mdl_1",
+    "base_version": "ver_1",
+    "base_number": 1,
+    "rung": 0,
+    "attempt": 1,
+    "state": "succeeded",
+    "method": "lotus",
+    "mode": "guided",
+    "seed": 1,
+    "created_at": "2026-01-31T12:00:00Z",
+}
 
 
 @pytest.mark.timeout(900)
@@ -25,10 +39,11 @@ def test_the_demo_publishes_a_new_version_and_leaves_nothing_behind(
     assert shown["impact"][0]["forget_count"] == 100
     assert shown["request"]["state"] == "completed"
     run = shown["run"]
-    # A rejected attempt leaves a candidate, which takes a number; the demo decides `retry` twice
-    # at most. Which attempt is published depends on the machine's arithmetic and on the seed.
+    # A rejected attempt leaves a candidate, which takes a number; the ladder has four rungs. Which
+    # of them is published depends on the machine's arithmetic and on the seed.
     attempts = run["rung"] + 1
-    assert run["published_version"]["number"] == 1 + attempts <= 4
+    assert run["published_version"]["number"] == 1 + attempts <= 5
+    assert [one["rung"] for one in shown["rejected"]] == list(range(run["rung"]))
     assert run["published_version"]["sha256"] == shown["downloaded_sha256"] != run["base_sha256"]
     assert run["metrics"]["sizes"]["n_f"] == 100
     scores = run["metrics"]["scores"]["phi"]
@@ -62,23 +77,11 @@ def test_a_demo_that_fails_shows_the_log_and_leaves_nothing_behind(
     assert list(shared.iterdir()) == []
 
 
-def test_a_rejected_run_is_tried_again_by_the_demos_person() -> None:
-    item = {
-        "id": "itm_1",
-        "model": "mdl_1",
-        "model_name": "digits",
-        "state": "needs_decision",
-        "forget_count": 100,
-        "held_out_count": 0,
-    }
-    waiting = {**REQUEST, "state": "needs_decision", "items": [item]}
-    done = {**REQUEST, "state": "completed", "items": [{**item, "state": "published"}]}
-    client, seen = answering(
-        httpx2.Response(200, json=waiting),
-        httpx2.Response(202, json={**REQUEST, "state": "scheduled"}),
-        httpx2.Response(200, json=done),
+def test_the_demo_tells_of_the_rejected_runs_before_the_one_that_was_published() -> None:
+    newest_first = [{**RUN, "id": f"run_{n}", "rung": n, "state": "rejected"} for n in (1, 0)]
+    client, _ = answering(
+        httpx2.Response(200, json={"items": newest_first, "next_cursor": None}),
+        *(httpx2.Response(200, json={**RUN, **run}) for run in reversed(newest_first)),
     )
-    request = client.get_request("req_1")
-    assert demo._decide(client, request, as_json=True).state == "completed"
-    assert [sent.method for sent in seen] == ["GET", "POST", "GET"]
-    assert json.loads(seen[1].content)["action"] == "retry"
+    published = Run.model_validate({**RUN, "id": "run_2", "rung": 2, "state": "succeeded"})
+    assert [run.rung for run in demo._rejected(client, published)] == [0, 1]

@@ -184,6 +184,17 @@ def test_three_crashes_take_a_shared_run_apart_unless_the_store_was_away(
     assert {cases.state(request) for request in requests} == {ends}
 
 
+def test_only_attempts_that_ran_out_of_memory_make_the_next_ones_smaller(
+    cases: Cases, hand: Hand
+) -> None:
+    cases.submit("ada")
+    for attempt, error_class in enumerate((ErrorClass.CRASHED, ErrorClass.OUT_OF_MEMORY), 1):
+        fence = hand.must_claim(at(100 * attempt))
+        assert hand.run(fence).memory_faults == 0
+        crash(hand, fence, error_class, at(100 * attempt))
+    assert hand.run(hand.must_claim(at(300))).memory_faults == 1
+
+
 def test_a_failed_rung_is_tried_again_as_the_rung_that_it_was(
     cases: Cases, hand: Hand, runtime: Runtime
 ) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.erasure import leases, publishing, queue
+from app.erasure import leases, publishing, queue, rejecting
 from app.erasure.leases import Claim
 from app.erasure.locks import Fence, fenced_run
 from app.erasure.publishing import Judged, Weights
@@ -80,7 +80,7 @@ class Hand:
 
     def reject(self, fence: Fence, now: datetime) -> None:
         self.move(fence, RunState.VERIFYING, now)
-        self.end(publishing.reject, fence, now, "candidate", "distinguishable", None)
+        self.end(rejecting.reject, fence, now, "candidate", "distinguishable", None)
 
     def end(
         self,

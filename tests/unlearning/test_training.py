@@ -26,8 +26,14 @@ def normed() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
 
 
-def training_of(model: nn.Module, seed: int = 0, view: View | None = None) -> Training:
-    return Training.of(model, view or View(), MethodConfig(), torch.Generator().manual_seed(seed))
+def training_of(
+    model: nn.Module,
+    seed: int = 0,
+    view: View | None = None,
+    config: MethodConfig | None = None,
+) -> Training:
+    generator = torch.Generator().manual_seed(seed)
+    return Training.of(model, view or View(), config or MethodConfig(), generator)
 
 
 def rows(count: int) -> LabelledSet:
@@ -147,8 +153,10 @@ class SmallMemory(nn.Module):
         return logits
 
 
-def one_step(model: nn.Module, samples: LabelledSet) -> Training:
-    training = training_of(model)
+def one_step(
+    model: nn.Module, samples: LabelledSet, config: MethodConfig | None = None
+) -> Training:
+    training = training_of(model, config=config)
     training.step(
         sgd(model),
         len(samples),
@@ -175,6 +183,25 @@ def test_what_did_not_fit_once_is_not_tried_again() -> None:
     model.seen.clear()
     training.step(sgd(model), 8, lambda part: model(samples.inputs[part]).square().mean())
     assert model.seen == [4, 4]
+
+
+@pytest.mark.parametrize(("parts", "seen"), [(1, [21]), (4, [5, 5, 6, 5]), (1_024, [1] * 21)])
+def test_a_batch_is_computed_in_as_many_parts_as_asked_and_gives_the_same_step(
+    parts: int, seen: list[int]
+) -> None:
+    samples = rows(21)
+    whole, apart = plain(), SmallMemory(plain(), fits=21)
+    one_step(whole, samples)
+    one_step(apart, samples, MethodConfig(accumulate=parts))
+    assert sorted(apart.seen) == sorted(seen)
+    for found, expected in zip(apart.inner.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_parts_that_still_do_not_fit_are_halved_further() -> None:
+    model = SmallMemory(plain(), fits=3)
+    one_step(model, rows(20), MethodConfig(accumulate=2))
+    assert model.seen[0] == 10 and max(model.seen[-7:]) <= 3
 
 
 @pytest.mark.parametrize("build", [plain, normed])

@@ -81,11 +81,14 @@ class MethodConfig:
                    auto: fast on a CUDA device
     deterministic  bit-equal re-runs on one machine and thread count: float32, reference kernels,
                    deterministic algorithms
+    accumulate     a batch is computed in so many parts, whose gradients are added up, for a device
+                   with little memory: the same step, except that BatchNorm sees smaller batches
     """
 
     precision: str = choice("auto", "float32", "bfloat16")
     kernels: str = choice("auto", "fast", "reference")
     deterministic: bool = flag(False)
+    accumulate: int = integer(1, 1, 1_024)
 
     def __post_init__(self) -> None:
         for setting in fields(self):

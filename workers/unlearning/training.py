@@ -37,6 +37,7 @@ class Training:
     generator: torch.Generator
     noise: torch.Generator
     steps: int = 0  # optimizer steps so far
+    fewest_parts: int = 1  # that a batch is computed in
     largest_part: int | None = None  # rows that fit in memory, once it ran out
     _losses: list[tuple[Tensor, int]] = field(default_factory=list)
 
@@ -50,7 +51,7 @@ class Training:
         if execution.device.type != generator.device.type:
             seed = torch.randint(2**62, (), generator=generator, device=generator.device)
             noise = torch.Generator(execution.device).manual_seed(int(seed))
-        return cls(model, view, execution, generator, noise)
+        return cls(model, view, execution, generator, noise, fewest_parts=config.accumulate)
 
     def batches(self, rows: int, size: int) -> list[Tensor]:
         """Row indices (b,) of one pass in random order, on the device.
@@ -133,7 +134,7 @@ class Training:
                 total += loss.detach()
             return total
         except torch.OutOfMemoryError:
-            smaller = min(self.largest_part or rows, rows) // 2
+            smaller = min(self.largest_part or rows, math.ceil(rows / self.fewest_parts)) // 2
             if smaller < weights.fewest_rows(self.model):
                 raise
             self.largest_part = smaller
@@ -145,7 +146,8 @@ class Training:
     def _parts(self, rows: int) -> list[slice]:
         size = min(self.largest_part or rows, rows)
         # Equal parts, none with fewer rows than BatchNorm needs.
-        count = max(1, min(math.ceil(rows / size), rows // weights.fewest_rows(self.model)))
+        wanted = max(math.ceil(rows / size), self.fewest_parts)
+        count = max(1, min(wanted, rows // weights.fewest_rows(self.model)))
         ends = [round(rows * i / count) for i in range(count + 1)]
         return [slice(start, stop) for start, stop in pairwise(ends)]
 
