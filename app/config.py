@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 
@@ -20,6 +20,14 @@ class Settings(BaseSettings):
     database_url: Annotated[
         str | None,
         Field(repr=False, description="SQLAlchemy URL. Default: SQLite in the data folder."),
+    ] = None
+    broker_url: Annotated[
+        str | None,
+        Field(
+            repr=False,
+            description="Redis URL for Celery, `redis://host:6379/0`. Default: none, and one "
+            "worker loop beside `lotus serve`.",
+        ),
     ] = None
     device: Annotated[
         str, Field(description="`auto`, `cpu` or `cuda[:N]`: where runs compute.")
@@ -73,6 +81,14 @@ class Settings(BaseSettings):
                     )
         return self
 
+    @field_validator("broker_url")
+    @classmethod
+    def _redis(cls, url: str | None) -> str | None:
+        """What the settings of the queues were tried with, and what their tests run on."""
+        if url is not None and not url.startswith(("redis://", "rediss://")):
+            raise ValueError("must begin with redis:// or rediss://")
+        return url
+
     @cached_property
     def effective_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'lotus.db'}"
@@ -92,6 +108,10 @@ class Settings(BaseSettings):
     @property
     def key_dir(self) -> Path:
         return self.data_dir / "keys"
+
+    @property
+    def device_dir(self) -> Path:
+        return self.data_dir / "devices"
 
     @property
     def bell_path(self) -> Path:

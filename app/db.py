@@ -28,7 +28,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -107,6 +107,8 @@ class Database:
         if self.is_sqlite:
             _create_private(self.url.database)
             _prepare_sqlite(self.engine)
+        else:
+            _keep_rows_out_of_errors(self.engine)
         # Objects stay readable after the commit, which happens at the edge, after the service ran.
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._writers: dict[float, Engine] = {}
@@ -136,6 +138,23 @@ class Database:
 def after_commit(session: Session, name: str, action: Any) -> None:
     """Call `action` once when this write session has committed; the same name replaces itself."""
     session.info.setdefault("after_commit", {})[name] = action
+
+
+def _keep_rows_out_of_errors(engine: Engine) -> None:
+    """PostgreSQL explains an error with the row in question, whatever our side hides."""
+
+    @event.listens_for(engine, "handle_error")
+    def shorten(context: ExceptionContext) -> None:
+        original, wrapped = context.original_exception, context.sqlalchemy_exception
+        said = getattr(getattr(original, "diag", None), "message_primary", None)
+        if said is None or wrapped is None:
+            return
+        sqlstate = getattr(original, "sqlstate", None) or ""
+        # A data exception (class 22) names the value in its first line already.
+        short = "a value was refused" if sqlstate.startswith("22") else said
+        short = f"{short} ({sqlstate})"
+        wrapped.args = tuple(str(part).replace(str(original), short) for part in wrapped.args)
+        original.args = (short,)
 
 
 def _create_private(path: str | None) -> None:

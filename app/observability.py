@@ -6,7 +6,10 @@ A log line carries ids, codes and numbers. It never carries a path parameter, a 
 import contextvars
 import json
 import logging
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -20,6 +23,23 @@ _OWN_FIELDS = "lotus_fields"
 HEADER = b"x-request-id"
 
 log = logging.getLogger("lotus.http")
+
+
+# How a process that works for one request tells its child for which.
+VARIABLE = "LOTUS_REQUEST_ID"
+
+
+def current_request_id() -> str | None:
+    return _request_id.get() or os.environ.get(VARIABLE)
+
+
+@contextmanager
+def as_request(request_id: object) -> Iterator[None]:
+    token = _request_id.set(request_id if isinstance(request_id, str) else None)
+    try:
+        yield
+    finally:
+        _request_id.reset(token)
 
 
 class JsonLines(logging.Formatter):

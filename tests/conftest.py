@@ -1,7 +1,5 @@
 """What most tests need: a data folder with a migrated database, and a client with a key."""
 
-import base64
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,57 +7,45 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app import migrate
 from app.config import Settings
 from app.db import Database
 from app.keys import service as keys
 from app.keys.scopes import ALL_SCOPES, Scope
 from app.main import create_app
 from app.runtime import Runtime
-from tests.databases import SERVER, database_of_its_own
+from tests.databases import (
+    database,
+    dialect,
+    empty_database,
+    fleet_settings,
+    migrated_file,
+    migrated_name,
+)
+from tests.servers import postgresql, redis_url
+
+__all__ = [
+    "database",
+    "dialect",
+    "empty_database",
+    "migrated_file",
+    "migrated_name",
+    "postgresql",
+    "redis_url",
+]
 
 MakeKey = Callable[..., str]
 
 
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file at the newest revision, made by the migrations and copied by each test."""
-    path = tmp_path_factory.mktemp("migrated") / "lotus.db"
-    database = Database(f"sqlite:///{path}")
-    migrate.upgrade(database)
-    with database.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.dispose()
-    return path
-
-
-@pytest.fixture(params=["sqlite", *(["postgresql"] if SERVER else [])])
-def settings(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    migrated_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Settings]:
+@pytest.fixture
+def settings(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A data folder of this test's own, over a migrated database of each dialect."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"LOTUS_{name.upper()}", raising=False)
     data = tmp_path / "data"
-    data.mkdir()
-    if request.param == "sqlite":
-        shutil.copy(migrated_file, data / "lotus.db")
-        yield Settings(data_dir=data)
-        return
-    assert SERVER is not None
-    with database_of_its_own(SERVER) as database:
-        migrate.upgrade(database)
-        key = base64.b64encode(bytes(32)).decode()
-        yield Settings(
-            data_dir=data,
-            database_url=database.url.render_as_string(hide_password=False),
-            secret_key=key,
-            pseudonym_key=f"k1:{key}",
-            suppression_key=key,
-        )
+    data.mkdir(exist_ok=True)
+    if database.is_sqlite:
+        return Settings(data_dir=data)
+    return Settings(data_dir=data, **fleet_settings(database))
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
-"""An empty database of each dialect: SQLite always, PostgreSQL where a server is named."""
+"""A database of each dialect for every test that asks for one: SQLite always, PostgreSQL where
+`tests.servers` finds or starts a server."""
 
-import os
+import base64
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -13,36 +16,74 @@ from sqlalchemy.engine import make_url
 from app import migrate
 from app.db import Database
 
-SERVER = os.environ.get("LOTUS_TEST_DATABASE_URL")
+DIALECTS = ("sqlite", "postgresql")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
+@pytest.fixture(params=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def empty_database(
+    dialect: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Database]:
+    """Without a table."""
+    if dialect == "sqlite":
         database = Database(f"sqlite:///{tmp_path / 'lotus.db'}")
         yield database
         database.dispose()
         return
-    if not SERVER:
-        pytest.skip("LOTUS_TEST_DATABASE_URL names no server")
-    with database_of_its_own(SERVER) as database:
+    with database_of_its_own(request.getfixturevalue("postgresql")) as database:
         yield database
 
 
 @pytest.fixture
-def database(empty_database: Database) -> Database:
-    """At the newest revision."""
-    migrate.upgrade(empty_database)
-    return empty_database
+def database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """At the newest revision; on SQLite, where a service with `tmp_path / "data"` looks for it."""
+    if dialect == "sqlite":
+        path = tmp_path / "data" / "lotus.db"
+        path.parent.mkdir()
+        shutil.copy(request.getfixturevalue("migrated_file"), path)
+        database = Database(f"sqlite:///{path}")
+        yield database
+        database.dispose()
+        return
+    server = request.getfixturevalue("postgresql")
+    with database_of_its_own(server, like=request.getfixturevalue("migrated_name")) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file at the newest revision, made by the migrations and copied by each test."""
+    path = tmp_path_factory.mktemp("migrated") / "lotus.db"
+    database = Database(f"sqlite:///{path}")
+    migrate.upgrade(database)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_name(postgresql: str) -> Iterator[str]:
+    """The same on PostgreSQL: the name of a database that nobody is connected to."""
+    with database_of_its_own(postgresql) as database:
+        migrate.upgrade(database)
+        database.dispose()
+        assert database.url.database is not None
+        yield database.url.database
 
 
 @contextmanager
-def database_of_its_own(server: str) -> Iterator[Database]:
-    """A database of this test's own on the server, dropped at the end."""
+def database_of_its_own(server: str, *, like: str = "template1") -> Iterator[Database]:
+    """A copy of the database `like` for one test, dropped at the end."""
     name = f"lotus_test_{secrets.token_hex(6)}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {like}"))
     database = Database(make_url(server).set(database=name), pool_size=4)
     try:
         yield database
@@ -51,3 +92,21 @@ def database_of_its_own(server: str) -> Iterator[Database]:
         with admin.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
         admin.dispose()
+
+
+def fleet_settings(database: Database) -> dict[str, Any]:
+    """What a service on a database server must be told: nobody may invent its secrets."""
+    key = base64.b64encode(bytes(32)).decode()
+    return {
+        "database_url": database.url.render_as_string(hide_password=False),
+        "secret_key": key,
+        "pseudonym_key": f"k1:{key}",
+        "suppression_key": key,
+    }
+
+
+def service_environment(database: Database) -> dict[str, str]:
+    """The same as variables, for a service in a process of its own."""
+    if database.is_sqlite:
+        return {"LOTUS_DATABASE_URL": database.url.render_as_string()}
+    return {f"LOTUS_{name.upper()}": value for name, value in fleet_settings(database).items()}

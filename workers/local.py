@@ -8,32 +8,21 @@ import logging
 import os
 import select
 import signal
-import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
-
-from sqlalchemy import update
 
 from app import observability
-from app.audit import sequencer
-from app.audit.kinds import worker_actor
 from app.config import Settings
-from app.erasure import leases, queue
-from app.erasure.leases import Claim
-from app.erasure.locks import LeaseLost
-from app.erasure.tables import ErrorClass, Run, Worker
+from app.erasure.tables import WorkerRole
 from app.observability import fields
-from app.registry import checks
 from app.runtime import Runtime
-from workers.heartbeat import EXIT_LEASE_LOST
-from workers.leftovers import clear_leftovers
-from workers.parent import PARENT_PID, end_with_parent
+from workers import duties, roster
+from workers.parent import end_with_parent
+from workers.supervisor import HeldRun, Supervisor, end, start
 
 log = logging.getLogger("lotus.worker")
 
@@ -42,9 +31,6 @@ TICK_SECONDS = 1.0
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 HEARTBEAT_EVERY = timedelta(seconds=15)
 CLEAR_EVERY = timedelta(hours=1)
-# How long a model whose rows cannot be worked with is left alone.
-SET_ASIDE = timedelta(minutes=5)
-STOP_SECONDS = 10.0
 
 
 class LocalWorker:
@@ -52,10 +38,10 @@ class LocalWorker:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.id = _register(runtime)
-        self.run: tuple[subprocess.Popen[bytes], Claim] | None = None
+        self.id = roster.register(runtime, WorkerRole.LOCAL, runtime.settings.device)
+        self.supervisor = Supervisor(runtime, self.id)
+        self.run: HeldRun | None = None
         self.registration: subprocess.Popen[bytes] | None = None
-        self.set_aside: dict[UUID, datetime] = {}
         self.next_sweep = self.next_heartbeat = self.next_clearing = LONG_AGO
 
     def tick(self, now: datetime) -> None:
@@ -71,7 +57,6 @@ class LocalWorker:
             self._clear,
             self._registrations,
             self._reap,
-            self._keep_starting_run,
             self._claim,
         ):
             try:
@@ -82,136 +67,46 @@ class LocalWorker:
     def stop(self, now: datetime) -> None:
         """Ends the children in order; the run waits for the next start and loses no attempt."""
         if self.registration is not None:
-            _end(self.registration)
-        if self.run is None:
-            return
-        process, claim = self.run
-        _end(process)
-        try:
-            with self.runtime.database.write() as session:
-                leases.put_down(session, claim.fence, actor=worker_actor(self.id), now=now)
-            log.info("run put down", extra=fields(run=claim.fence.run_id))
-        except LeaseLost:
-            pass  # it had just ended, one way or the other
+            end(self.registration)
+        if self.run is not None:
+            self.run.put_down(now)
 
     def _claim(self, now: datetime) -> None:
-        if self.run is not None:
-            return
-        coalesce = timedelta(seconds=self.runtime.settings.coalesce_seconds)
-        with self.runtime.database.read() as session:
-            candidates = queue.candidates(session, coalesce=coalesce, now=now)
-        for candidate in candidates:
-            if self.set_aside.get(candidate.model_id, now) > now:
-                continue
-            try:
-                claim = self._claim_model(candidate.model_id, now)
-            except Exception:
-                # Whatever is wrong with this model must not stop the others.
-                log.exception("model set aside", extra=fields(model=candidate.model_id))
-                self.set_aside[candidate.model_id] = now + SET_ASIDE
-                continue
-            if claim is not None:
-                self._start_run(claim)
-                return
-
-    def _claim_model(self, model: UUID, now: datetime) -> Claim | None:
-        lease = timedelta(seconds=self.runtime.settings.lease_seconds)
-        with self.runtime.database.write() as session:
-            return leases.claim(session, self.runtime.keyring, self.id, model, lease=lease, now=now)
-
-    def _start_run(self, claim: Claim) -> None:
-        run = claim.fence.run_id
-        log.info("run claimed", extra=fields(run=run, attempt=claim.fence.attempt))
-        self.run = (_start("workers.runner", run.hex, str(claim.fence.attempt)), claim)
-        self._note_run(run)
+        if self.run is None:
+            self.run = self.supervisor.next_run(now)
 
     def _reap(self, now: datetime) -> None:
-        """A runner that ended without a result gives its run back at once, not after the lease."""
-        if self.run is None:
-            return
-        process, claim = self.run
-        code = process.poll()
-        if code is None:
-            return
-        self.run = None
-        self._note_run(None)
-        if code in (0, EXIT_LEASE_LOST):
-            return
-        log.warning("runner ended", extra=fields(run=claim.fence.run_id, code=code))
-        try:
-            with self.runtime.database.write() as session:
-                leases.give_back(
-                    session,
-                    self.runtime.keyring,
-                    claim.fence,
-                    error_class=ErrorClass.CRASHED,
-                    detail=f"The run's process ended with code {code}.",
-                    actor=worker_actor(self.id),
-                    now=now,
-                )
-        except LeaseLost:
-            return  # it ended because the run was no longer its own
+        if self.run is not None and self.run.ended(now):
+            self.run = None
+            self.supervisor.let_go()
 
     def _registrations(self, now: datetime) -> None:
         if self.registration is not None and self.registration.poll() is not None:
             self.registration = None
-        if self.registration is None:
-            with self.runtime.database.read() as session:
-                waiting = checks.anything_waits(session, now=now)
-            if waiting:
-                self.registration = _start("workers.registration")
+        if self.registration is None and duties.uploads_wait(self.runtime, now):
+            self.registration = start("workers.registration")
 
     def _sequence(self, now: datetime) -> None:
-        with self.runtime.database.read() as session:
-            if not sequencer.anything_pending(session):
-                return
-        with self.runtime.database.write() as session:
-            sequencer.sequence(session, now=now)
+        duties.sequence(self.runtime, now)
 
     def _sweep(self, now: datetime) -> None:
         if now < self.next_sweep:
             return
         self.next_sweep = now + timedelta(seconds=self.runtime.settings.sweep_seconds)
-        with self.runtime.database.write() as session:
-            taken_back = leases.sweep(session, self.runtime.keyring, now=now)
-        if taken_back:
-            log.warning("expired leases taken back", extra=fields(runs=taken_back))
+        duties.sweep(self.runtime, now)
 
     def _clear(self, now: datetime) -> None:
-        """Uploads that were never registered hold identities: they must not wait for a next one."""
         if now < self.next_clearing:
             return
         self.next_clearing = now + CLEAR_EVERY
-        clear_leftovers(self.runtime, now=now)
+        duties.clear(self.runtime, now)
 
     def _beat(self, now: datetime) -> None:
         if now < self.next_heartbeat:
             return
         self.next_heartbeat = now + HEARTBEAT_EVERY
         with self.runtime.database.write() as session:
-            session.execute(update(Worker).where(Worker.id == self.id).values(heartbeat_at=now))
-
-    def _keep_starting_run(self, now: datetime) -> None:
-        """Renews for a runner that is still loading its libraries, which can take longer than a
-        short lease; from its first sign of progress the runner renews for itself."""
-        if self.run is None:
-            return
-        process, claim = self.run
-        lease = timedelta(seconds=self.runtime.settings.lease_seconds)
-        with self.runtime.database.read() as session:
-            run = session.get_one(Run, claim.fence.run_id)
-            due = run.lease_until is not None and run.lease_until - now < lease / 2
-        if run.progress is not None or not due:
-            return
-        try:
-            with self.runtime.database.write() as session:
-                leases.renew(session, claim.fence, lease=lease, now=now)
-        except LeaseLost:
-            process.terminate()
-
-    def _note_run(self, run: UUID | None) -> None:
-        with self.runtime.database.write() as session:
-            session.execute(update(Worker).where(Worker.id == self.id).values(current_run_id=run))
+            roster.beat(session, self.id, now)
 
 
 def main() -> None:
@@ -257,38 +152,6 @@ def _bell(path: Path) -> Iterator[int]:
         yield bell
     finally:
         os.close(bell)
-
-
-def _register(runtime: Runtime) -> UUID:
-    now = datetime.now(UTC)
-    worker = Worker(
-        name=f"{socket.gethostname()}/{os.getpid()}",
-        device=runtime.settings.device,
-        heartbeat_at=now,
-        started_at=now,
-    )
-    with runtime.database.write() as session:
-        session.add(worker)
-    return worker.id
-
-
-def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, PARENT_PID: str(os.getpid())},
-        # Ctrl-C in a terminal is for the loop, which ends its children in order.
-        start_new_session=True,
-    )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 if __name__ == "__main__":

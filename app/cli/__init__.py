@@ -1,14 +1,14 @@
 """`lotus`: the command line.
 
-Commands talk to a running service through the client. Only serve, migrate, keys and audit work on
-the data itself.
+Commands talk to a running service through the client. Only serve, worker, migrate, keys and audit
+work on the data itself.
 """
 
 import sys
 
 import typer
 
-from app.cli import demo, erasing, on_the_data, registering, serve
+from app.cli import demo, erasing, fleet, on_the_data, registering, serve
 from app.cli.output import Failure, print_error
 from client import LotusError
 
@@ -22,6 +22,7 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
 )
 commands.command()(serve.serve)
+commands.add_typer(fleet.worker, name="worker")
 commands.command()(demo.demo)
 commands.command()(on_the_data.migrate)
 commands.add_typer(on_the_data.keys, name="keys")

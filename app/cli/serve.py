@@ -124,7 +124,7 @@ def _greet(url: str, key: str | None, settings: Settings) -> None:
 
 @contextmanager
 def worker_beside(settings: Settings) -> Iterator[None]:
-    if not settings.is_single_machine:
+    if settings.broker_url is not None:  # a fleet has `lotus worker`s
         yield
         return
     if importlib.util.find_spec("torch") is None:

@@ -1,14 +1,29 @@
 """Commands that work on the database itself."""
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from app.audit.tables import PendingEntry
+from app.db import Database
+from app.migrate import is_current
 from tests.cli.conftest import Result
+from tests.databases import service_environment
 
 Lotus = Callable[..., Result]
+
+
+@pytest.fixture
+def lotus_on_the_database(lotus: Lotus, empty_database: Database) -> Lotus:
+    """`lotus` on a database of each dialect."""
+
+    def run(*arguments: str, **settings: Any) -> Result:
+        return lotus(*arguments, **service_environment(empty_database), **settings)
+
+    return run
 
 
 def test_a_key_is_made_in_a_fresh_folder_and_only_its_digest_is_kept(
@@ -31,9 +46,12 @@ def test_an_unknown_scope_is_refused_with_the_known_ones(lotus: Lotus) -> None:
     assert "requests:write" in refused.err and "Traceback" not in refused.err
 
 
-def test_migrating_twice_changes_nothing(lotus: Lotus) -> None:
-    assert lotus("migrate", "--json").document == {"migrated": True}
-    assert lotus("migrate").code == 0
+def test_migrating_twice_changes_nothing(
+    lotus_on_the_database: Lotus, empty_database: Database
+) -> None:
+    assert lotus_on_the_database("migrate", "--json").document == {"migrated": True}
+    assert lotus_on_the_database("migrate").code == 0
+    assert is_current(empty_database)
 
 
 def test_a_setting_that_cannot_be_used_is_named(lotus: Lotus) -> None:
@@ -57,23 +75,39 @@ def test_an_error_is_json_where_json_was_asked_for(lotus: Lotus) -> None:
     assert result.document["error"]["title"].startswith("LOTUS_SWEEP_SECONDS: ")
 
 
+def test_tables_that_are_not_made_yet_are_no_reason_to_guess(
+    lotus_on_the_database: Lotus, dialect: str
+) -> None:
+    """A single machine makes them on the way; a fleet has a step of its own for it."""
+    made = lotus_on_the_database("keys", "create", "--name", "tests", "--scopes", "all")
+    assert (made.code == 0) == (dialect == "sqlite")
+    assert made.code == 0 or "run `lotus migrate`" in made.err
+
+
 @pytest.fixture
-def log_with_a_key(lotus: Lotus, tmp_path: Path) -> Path:
-    assert lotus("keys", "create", "--name", "tests", "--scopes", "all").code == 0
-    return tmp_path / "data" / "lotus.db"
+def log_with_a_key(lotus_on_the_database: Lotus, empty_database: Database) -> Database:
+    assert lotus_on_the_database("migrate").code == 0
+    made = lotus_on_the_database("keys", "create", "--name", "tests", "--scopes", "all")
+    assert made.code == 0, made.err
+    return empty_database
 
 
-def test_an_untouched_audit_log_passes_its_check(lotus: Lotus, log_with_a_key: Path) -> None:
-    result = lotus("audit", "check", "--json")
+def test_an_untouched_audit_log_passes_its_check(
+    lotus_on_the_database: Lotus, log_with_a_key: Database
+) -> None:
+    result = lotus_on_the_database("audit", "check", "--json")
     assert result.code == 0
     assert result.document["ok"] is True
     assert result.document["entries"] + result.document["pending"] == 1
 
 
-def test_a_changed_entry_fails_the_check(lotus: Lotus, log_with_a_key: Path) -> None:
-    with sqlite3.connect(log_with_a_key) as database:
-        database.execute("UPDATE audit_pending SET body = replace(body, 'audit:read', 'audit:rea')")
-    result = lotus("audit", "check")
+def test_a_changed_entry_fails_the_check(
+    lotus_on_the_database: Lotus, log_with_a_key: Database
+) -> None:
+    with log_with_a_key.write() as session:
+        entry = session.scalars(select(PendingEntry)).one()
+        entry.body = entry.body.replace(b"audit:read", b"audit:rea")
+    result = lotus_on_the_database("audit", "check")
     assert result.code == 1
     assert "the audit log was changed" in result.err
-    assert lotus("audit", "check", "--json").document["ok"] is False
+    assert lotus_on_the_database("audit", "check", "--json").document["ok"] is False

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.service import ROOT
+from app.db import Database
+from tests.databases import service_environment
+from tests.end_to_end.service import ROOT, Service
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +20,10 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=100,
     )
     return folder
+
+
+@pytest.fixture
+def on_each_database(empty_database: Database, tmp_path: Path) -> Service:
+    """A service that is not started yet, over a database of each dialect."""
+    settings = {} if empty_database.is_sqlite else service_environment(empty_database)
+    return Service(tmp_path / "data", **settings)

@@ -20,13 +20,18 @@ END_SECONDS = 20.0
 
 
 class Service:
-    """`lotus serve` on a free port, over a data folder that outlives it."""
+    """`lotus serve` on a free port, over a data folder that outlives it.
+
+    With a database server among the settings, where `serve` starts no worker, the loop of a single
+    machine is started beside it.
+    """
 
     def __init__(self, data: Path, **settings: str) -> None:
         self.data = data
         self.log = data.with_name(f"{data.name}.log")
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
+        self._worker: subprocess.Popen[str] | None = None
         self._key: str | None = None
         self.client: LotusClient
 
@@ -42,8 +47,14 @@ class Service:
     ) -> None:
         self.stop()
 
+    @property
+    def database_url(self) -> str:
+        return self._settings.get("LOTUS_DATABASE_URL", f"sqlite:///{self.data / 'lotus.db'}")
+
     def start(self) -> None:
         if self._key is None:
+            if "LOTUS_DATABASE_URL" in self._settings:
+                assert self._lotus("migrate").wait(START_SECONDS) == 0, self.log.read_text()
             made = self._lotus("keys", "create", "--name", "test", "--scopes", "all", "--json")
             output, _ = made.communicate(timeout=START_SECONDS)
             self._key = json.loads(output)["key"]
@@ -57,27 +68,30 @@ class Service:
         else:
             raise AssertionError(f"the service did not start: {self.log.read_text()}")
         self.client = LotusClient(json.loads("".join(said))["url"], self._key)
+        if "LOTUS_DATABASE_URL" in self._settings:
+            self._worker = self._python("workers.local")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is None:
             return
         self.client.close()
-        self._process.send_signal(number)
-        self._process.wait(END_SECONDS)
-        self._process = None
+        for process in (self._worker, self._process):
+            if process is not None:
+                process.send_signal(number)
+                process.wait(END_SECONDS)
+        self._process = self._worker = None
 
     def runner(self) -> int:
         """The process that computes the run in progress."""
-        assert self._process is not None
-        (loop,) = _children(self._process.pid, "workers.local")
+        loop = self.worker_loop()
         return until(lambda: next(iter(_children(loop, "workers.runner")), None), "a runner")
 
     def worker_loop(self) -> int:
+        if self._worker is not None:
+            return self._worker.pid
         assert self._process is not None
-        return until(
-            lambda: next(iter(_children(self._process.pid, "workers.local")), None),  # type: ignore[union-attr]
-            "the worker loop",
-        )
+        parent = self._process.pid
+        return until(lambda: next(iter(_children(parent, "workers.local")), None), "the loop")
 
     def register(self, folder: Path, **policy: Any) -> str:
         """The id of the example's model, once it and its dataset are ready."""
@@ -105,10 +119,13 @@ class Service:
         return until(lambda: _settled(self.client.get_request(request)), "the request", seconds)
 
     def _lotus(self, *arguments: str) -> subprocess.Popen[str]:
+        return self._python("app.cli", *arguments)
+
+    def _python(self, module: str, *arguments: str) -> subprocess.Popen[str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LOTUS_")}
         with self.log.open("a") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "app.cli", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -13,7 +13,6 @@ import safetensors.numpy
 from sqlalchemy import select
 
 from app.certificates.tables import Certificate
-from app.config import Settings
 from app.db import Database
 from tests.end_to_end.service import Service, subject, until
 
@@ -25,8 +24,10 @@ pytestmark = pytest.mark.timeout(180)
 LENIENT = {"delta_auc": 0.3, "delta_band": 0.6, "max_accuracy_fall": 0.1}
 
 
-def test_a_request_ends_in_a_verified_published_version(digits: Path, tmp_path: Path) -> None:
-    with Service(tmp_path / "data") as service:
+def test_a_request_ends_in_a_verified_published_version(
+    digits: Path, on_each_database: Service, tmp_path: Path
+) -> None:
+    with on_each_database as service:
         model = service.register(digits, verification=LENIENT)
         client = service.client
         before = client.get_model(model).current_version
@@ -63,7 +64,7 @@ def test_a_request_ends_in_a_verified_published_version(digits: Path, tmp_path: 
         assert "certificates:certificate:written" in kinds
         head = until(lambda: head if not (head := client.audit_head()).pending else None, "order")
         assert head.size > len(kinds)
-    _the_certificate_is_of_this_case(tmp_path / "data", request.id, after.sha256)
+        _the_certificate_is_of_this_case(service, request.id, after.sha256)
 
 
 def _the_report_says_what_happened(report: dict | None, epochs: list) -> None:  # type: ignore[type-arg]
@@ -76,8 +77,8 @@ def _the_report_says_what_happened(report: dict | None, epochs: list) -> None:  
     assert epochs[0]["validation_member_excess"] is not None  # it chose the epoch
 
 
-def _the_certificate_is_of_this_case(data: Path, request: str, sha256: str) -> None:
-    database = Database(Settings(data_dir=data).effective_database_url)
+def _the_certificate_is_of_this_case(service: Service, request: str, sha256: str) -> None:
+    database = Database(service.database_url)
     with database.read() as session:
         (certificate,) = session.scalars(select(Certificate)).all()
         statement = json.loads(certificate.payload)
@@ -88,9 +89,9 @@ def _the_certificate_is_of_this_case(data: Path, request: str, sha256: str) -> N
 
 
 def test_a_runner_that_is_killed_is_started_again_and_the_request_completes_once(
-    digits: Path, tmp_path: Path
+    digits: Path, on_each_database: Service
 ) -> None:
-    with Service(tmp_path / "data") as service:
+    with on_each_database as service:
         # Long enough to be caught in the middle.
         model = service.register(digits, settings={"epochs": 60, "steer": False, "alpha": 1.0})
         request = service.client.submit_erasure(subject(WHO)).id

@@ -1,3 +1,0 @@
-from tests.databases import database, empty_database
-
-__all__ = ["database", "empty_database"]

@@ -1,0 +1,47 @@
+"""What has to be done again and again, on one machine and in a fleet: each looks first, and costs
+next to nothing if nothing is due. Never imports torch."""
+
+import logging
+from datetime import datetime, timedelta
+
+from app.audit import sequencer
+from app.erasure import leases, queue
+from app.observability import fields
+from app.registry import checks
+from app.runtime import Runtime
+from workers.leftovers import clear_leftovers
+
+log = logging.getLogger("lotus.worker")
+
+
+def sequence(runtime: Runtime, now: datetime) -> None:
+    """Gives committed audit entries their place in the tree."""
+    with runtime.database.read() as session:
+        if not sequencer.anything_pending(session):
+            return
+    with runtime.database.write() as session:
+        sequencer.sequence(session, now=now)
+
+
+def sweep(runtime: Runtime, now: datetime) -> None:
+    """Takes runs back from workers that fell silent."""
+    with runtime.database.write() as session:
+        taken_back = leases.sweep(session, runtime.keyring, now=now)
+    if taken_back:
+        log.warning("expired leases taken back", extra=fields(runs=taken_back))
+
+
+def clear(runtime: Runtime, now: datetime) -> None:
+    """Uploads that were never registered hold identities: they must not wait for a next one."""
+    clear_leftovers(runtime, now=now)
+
+
+def uploads_wait(runtime: Runtime, now: datetime) -> bool:
+    with runtime.database.read() as session:
+        return checks.anything_waits(session, now=now)
+
+
+def runs_wait(runtime: Runtime, now: datetime) -> bool:
+    coalesce = timedelta(seconds=runtime.settings.coalesce_seconds)
+    with runtime.database.read() as session:
+        return bool(queue.candidates(session, coalesce=coalesce, now=now))

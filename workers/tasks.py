@@ -1,0 +1,60 @@
+"""Celery's tasks: each only looks. What there is to do, the database says."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import signals
+
+from app import bell
+from app.observability import fields
+from workers import duties, station
+from workers.celery_app import app
+from workers.pulse import PULSE_TASK
+
+log = logging.getLogger("lotus.worker")
+
+
+@app.task(name=bell.WORK_TASK)
+def work() -> None:
+    station.current().work()
+
+
+@app.task(name=bell.REGISTER_TASK)
+def register() -> None:
+    station.current().register(duties.uploads_wait(station.current().runtime, datetime.now(UTC)))
+
+
+@app.task(name=PULSE_TASK)
+def pulse() -> None:
+    station.current().pulse.arrived()
+
+
+@app.task(name="lotus.sequence")
+def sequence() -> None:
+    duties.sequence(station.current().runtime, datetime.now(UTC))
+
+
+@app.task(name="lotus.look")
+def look() -> None:
+    """Rings for what became ready by the clock alone, or was rung for in vain."""
+    runtime, now = station.current().runtime, datetime.now(UTC)
+    if duties.runs_wait(runtime, now):
+        bell.send(app, bell.WORK_TASK, bell.GPU_QUEUE)
+    if duties.uploads_wait(runtime, now):
+        bell.send(app, bell.REGISTER_TASK, bell.OPS_QUEUE)
+
+
+@app.task(name="lotus.sweep")
+def sweep() -> None:
+    duties.sweep(station.current().runtime, datetime.now(UTC))
+
+
+@app.task(name="lotus.clear")
+def clear() -> None:
+    duties.clear(station.current().runtime, datetime.now(UTC))
+
+
+@signals.task_failure.connect
+def _failed(sender: Any, exception: BaseException, einfo: Any, **_: Any) -> None:
+    log.error("task failed", exc_info=exception, extra=fields(task=sender.name))
