@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STORES = ("postgres", "redis")
 SERVICES = (*STORES, "api", "gpu-worker", "ops-worker")
 DOWN_SECONDS = 180.0
+# One service of each image: podman-compose would build an image once for each that uses it.
+IMAGES = ("api", "gpu-worker")
 TAIL_LINES = 15
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What the user's shell says of their own stack must not reach this one.
@@ -61,7 +63,8 @@ class Stack:
 
     def build(self) -> None:
         self._run.run(["make", "--silent", "env", f"ENV_FILE={self._env_file}"])
-        self._compose("build")
+        for service in IMAGES:
+            self._compose("build", service)
 
     def start(self) -> None:
         """Returns once every service is healthy. Older podmans do not wait for a dependency's

@@ -54,7 +54,12 @@ def test_a_stack_that_does_not_start_is_shown_and_taken_down(tmp_path: Path) -> 
     assert "up -d --no-build` ended with code 1" in result.stderr
     asked = [line for line in calls.read_text().splitlines() if line.startswith("compose -p")]
     done = [line.split("docker-compose.yml ")[1] for line in asked]
-    assert done == ["build", "up -d --no-build", "down --volumes --remove-orphans"]
+    assert done == [
+        "build api",
+        "build gpu-worker",
+        "up -d --no-build",
+        "down --volumes --remove-orphans",
+    ]
     assert list(folder.iterdir()) == []
 
 
