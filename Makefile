@@ -30,7 +30,7 @@ $(VENV)/installed-worker: pyproject.toml | $(BIN)/pip
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/pip
 	@echo "Installing the service, its worker and the checks (minutes the first time, PyTorch is large)"
-	@$(PIP) install --editable '.[worker,dev]' | $(SHOW)
+	@$(PIP) install --editable '.[postgres,worker,dev]' | $(SHOW)
 	@touch $@ $(VENV)/installed-worker
 
 .PHONY: demo

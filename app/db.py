@@ -111,7 +111,7 @@ class Database:
             _keep_rows_out_of_errors(self.engine)
         # Objects stay readable after the commit, which happens at the edge, after the service ran.
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        self._writers: dict[float, Engine] = {}
+        self._writers: dict[tuple[float, bool], Engine] = {}
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -119,13 +119,20 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self, *, wait: float = WRITE_WAIT_SECONDS) -> Iterator[Session]:
+    def write(
+        self, *, wait: float = WRITE_WAIT_SECONDS, rebuilds: bool = False
+    ) -> Iterator[Session]:
         """One transaction: commits at the end, rolls back on any exception, then runs what
         `after_commit` collected. On SQLite it waits so many seconds for its turn at most, then
-        raises OperationalError."""
-        if wait not in self._writers:
-            self._writers[wait] = self.engine.execution_options(lotus_write_wait=wait)
-        with self._sessions(bind=self._writers[wait]) as session:
+        raises OperationalError.
+
+        `rebuilds` is for migrations: SQLite changes a table by copying and dropping it, which
+        foreign keys would forbid, so whoever asks for it checks them at the end."""
+        if (wait, rebuilds) not in self._writers:
+            self._writers[wait, rebuilds] = self.engine.execution_options(
+                lotus_write_wait=wait, lotus_rebuilds=rebuilds
+            )
+        with self._sessions(bind=self._writers[wait, rebuilds]) as session:
             with session.begin():
                 yield session
             for action in session.info.pop("after_commit", {}).values():
@@ -189,6 +196,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.info["lotus_turn"] = True
         try:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+            keys = "OFF" if connection.get_execution_options().get("lotus_rebuilds") else "ON"
+            connection.exec_driver_sql(f"PRAGMA foreign_keys = {keys}")  # not heard later
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         except BaseException:
             connection.info.pop("lotus_turn", None)

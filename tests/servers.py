@@ -41,10 +41,10 @@ def postgresql() -> Iterator[str]:
     if named:
         yield named
         return
-    programs = _postgresql_programs()
+    programs = postgresql_programs()
     if programs is None:
         missing("PostgreSQL", "postgresql", "LOTUS_TEST_DATABASE_URL")
-    with _folder("lotus-postgresql-") as folder, _started_postgresql(programs, folder) as url:
+    with folder_for("lotus-postgresql-") as folder, _started_postgresql(programs, folder) as url:
         yield url
 
 
@@ -58,7 +58,7 @@ def redis_url() -> Iterator[str]:
     program = shutil.which("redis-server")
     if program is None:
         missing("Redis", "redis-server", "LOTUS_TEST_REDIS_URL")
-    with _folder("lotus-redis-") as folder, started_redis(program, folder) as url:
+    with folder_for("lotus-redis-") as folder, started_redis(program, folder) as url:
         yield url
 
 
@@ -91,7 +91,7 @@ def missing(name: str, package: str, variable: str) -> NoReturn:
     pytest.skip(why)
 
 
-def _postgresql_programs() -> Path | None:
+def postgresql_programs() -> Path | None:
     """The folder of `initdb` and `postgres`, which Debian keeps out of the PATH."""
     on_path = [Path(folder) for folder in os.get_exec_path()]
     debian = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
@@ -104,10 +104,22 @@ def _postgresql_programs() -> Path | None:
 
 @contextmanager
 def _started_postgresql(programs: Path, folder: Path) -> Iterator[str]:
-    """A server of an empty cluster that listens on a socket in `folder` and on no port."""
+    create_cluster(programs, folder)
+    with running_cluster(programs, folder) as url:
+        yield url
+
+
+def create_cluster(programs: Path, folder: Path) -> None:
     identity = _not_root(folder)
-    data = folder / "data"
-    initdb = [programs / "initdb", "--pgdata", data, "--username", "lotus", "--auth", "trust"]
+    initdb = [
+        programs / "initdb",
+        "--pgdata",
+        folder / "data",
+        "--username",
+        "lotus",
+        "--auth",
+        "trust",
+    ]
     subprocess.run(
         [*initdb, "--encoding", "UTF8", "--locale", "C", "--no-sync"],
         check=True,
@@ -116,6 +128,13 @@ def _started_postgresql(programs: Path, folder: Path) -> Iterator[str]:
         timeout=START_SECONDS,
         **identity,
     )
+
+
+@contextmanager
+def running_cluster(programs: Path, folder: Path) -> Iterator[str]:
+    """A server of the cluster, which listens on a socket in `folder` and on no port."""
+    identity = _not_root(folder)
+    data = folder / "data"
     settings = {**_FOR_SPEED, "listen_addresses": "", "unix_socket_directories": str(folder)}
     command = [str(programs / "postgres"), "-D", str(data)]
     for name, value in settings.items():
@@ -141,7 +160,7 @@ def _not_root(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _folder(prefix: str) -> Iterator[Path]:
+def folder_for(prefix: str) -> Iterator[Path]:
     """Directly under the temporary folder: the path of a socket may have 107 bytes at most."""
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
         yield Path(name)

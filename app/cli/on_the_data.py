@@ -16,7 +16,7 @@ from app.ids import api_key_id
 from app.keyring import BadKey
 from app.keys.scopes import ALL_SCOPES, Scope
 from app.keys.service import create_key, ensure_default_controller
-from app.migrate import UnknownRevision, is_current, upgrade
+from app.migrate import Busy, UnknownRevision, is_current, upgrade
 from app.runtime import Runtime
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -51,7 +51,7 @@ def open_runtime(*, up_to_date: bool) -> Runtime:
             upgrade(runtime.database)
         elif not is_current(runtime.database):
             raise Failure("the database is not at this version's tables: run `lotus migrate`")
-    except (BadKey, OSError, UnknownRevision) as error:
+    except (BadKey, Busy, OSError, UnknownRevision) as error:
         raise Failure(str(error)) from None
     except DBAPIError as error:
         raise Failure(f"the database cannot be used: {error.orig}") from None

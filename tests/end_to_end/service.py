@@ -20,18 +20,13 @@ END_SECONDS = 20.0
 
 
 class Service:
-    """`lotus serve` on a free port, over a data folder that outlives it.
-
-    With a database server among the settings, where `serve` starts no worker, the loop of a single
-    machine is started beside it.
-    """
+    """`lotus serve` on a free port, over a data folder that outlives it."""
 
     def __init__(self, data: Path, **settings: str) -> None:
         self.data = data
         self.log = data.with_name(f"{data.name}.log")
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
-        self._worker: subprocess.Popen[str] | None = None
         self._key: str | None = None
         self.client: LotusClient
 
@@ -68,30 +63,24 @@ class Service:
         else:
             raise AssertionError(f"the service did not start: {self.log.read_text()}")
         self.client = LotusClient(json.loads("".join(said))["url"], self._key)
-        if "LOTUS_DATABASE_URL" in self._settings:
-            self._worker = self._python("workers.local")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is None:
             return
         self.client.close()
-        for process in (self._worker, self._process):
-            if process is not None:
-                process.send_signal(number)
-                process.wait(END_SECONDS)
-        self._process = self._worker = None
+        self._process.send_signal(number)
+        self._process.wait(END_SECONDS)
+        self._process = None
 
     def runner(self) -> int:
         """The process that computes the run in progress."""
         loop = self.worker_loop()
-        return until(lambda: next(iter(_children(loop, "workers.runner")), None), "a runner")
+        return until(lambda: next(iter(children(loop, "workers.runner")), None), "a runner")
 
     def worker_loop(self) -> int:
-        if self._worker is not None:
-            return self._worker.pid
         assert self._process is not None
         parent = self._process.pid
-        return until(lambda: next(iter(_children(parent, "workers.local")), None), "the loop")
+        return until(lambda: next(iter(children(parent, "workers.local")), None), "the loop")
 
     def register(self, folder: Path, **policy: Any) -> str:
         """The id of the example's model, once it and its dataset are ready."""
@@ -158,7 +147,7 @@ def _settled(request: Erasure) -> Erasure | None:
     return request if request.state in ("completed", "failed", "needs_decision") else None
 
 
-def _children(parent: int, module: str) -> list[int]:
+def children(parent: int, module: str) -> list[int]:
     """Processes that run `python -m module` under `parent`, from /proc."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

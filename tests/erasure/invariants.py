@@ -1,0 +1,168 @@
+"""What must hold after every step, whatever the steps were. Each function reads one session."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.certificates.tables import Certificate
+from app.erasure import forming, subjects
+from app.erasure.states import (
+    ITEM,
+    LIVE_RUN,
+    REQUEST,
+    ItemState,
+    Owner,
+    RequestState,
+    RunState,
+    request_state_of,
+)
+from app.erasure.tables import (
+    ErasureItem,
+    ErasureRequest,
+    ItemSample,
+    Run,
+    RunItem,
+    UnlearnedSample,
+)
+from app.ids import item_id, model_id, request_id, run_id, version_id
+from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, VersionState
+from tests.erasure.replay import Replay, entries
+
+HUMAN = (Owner.DECIDER, Owner.CONTROLLER)
+
+
+def all_hold(session: Session, first: Mapping[str, str]) -> None:
+    one_live_run_a_model(session)
+    one_published_version_a_run(session)
+    published_forget_sets_hold_only_samples_of_their_items(session)
+    live_runs_see_no_sample_of_a_finished_or_an_open_case(session)
+    requests_say_what_their_items_say(session)
+    the_log_explains_the_tables(session, first)
+
+
+def one_live_run_a_model(session: Session) -> None:
+    live = session.scalars(select(Run.model_id).where(Run.state.in_(LIVE_RUN))).all()
+    assert len(live) == len(set(live))
+
+
+def one_published_version_a_run(session: Session) -> None:
+    by_run = Counter(
+        session.scalars(
+            select(ModelVersion.run_id).where(
+                ModelVersion.run_id.is_not(None), ModelVersion.published_at.is_not(None)
+            )
+        )
+    )
+    succeeded = set(session.scalars(select(Run.id).where(Run.state == RunState.SUCCEEDED)))
+    assert by_run == Counter(succeeded)
+    active = session.scalars(
+        select(ModelVersion.model_id).where(ModelVersion.state == VersionState.ACTIVE)
+    ).all()
+    assert sorted(active) == sorted(session.scalars(select(Model.id)))
+
+
+def published_forget_sets_hold_only_samples_of_their_items(session: Session) -> None:
+    for run in session.scalars(select(Run).where(Run.state == RunState.SUCCEEDED)):
+        forgotten = set(
+            session.scalars(
+                select(UnlearnedSample.sample_id).where(UnlearnedSample.run_id == run.id)
+            )
+        )
+        assert forgotten
+        assert forgotten <= _frozen_samples(session, run), run.id
+
+
+def live_runs_see_no_sample_of_a_finished_or_an_open_case(session: Session) -> None:
+    """What a run would be trained with and tested on, as a worker reads it now."""
+    for run in session.scalars(select(Run).where(Run.state.in_(LIVE_RUN))):
+        model = session.get_one(Model, run.model_id)
+        states = session.scalars(
+            select(ErasureItem.state)
+            .join(RunItem, RunItem.item_id == ErasureItem.id)
+            .where(RunItem.run_id == run.id)
+        ).all()
+        assert states and not any(ITEM[state].ends for state in states)
+        forget = forming.forget_samples(session, run)
+        assert forget and forget <= _frozen_samples(session, run)
+        excluded = subjects.excluded_samples(session, model.id, model.dataset_id) | forget
+        others = set(
+            session.scalars(select(Sample.id).where(Sample.dataset_id == model.dataset_id))
+        )
+        seen = others - excluded
+        finished = session.scalars(
+            select(ItemSample.sample_id)
+            .join(ErasureItem, ErasureItem.id == ItemSample.item_id)
+            .where(ErasureItem.model_id == model.id, ErasureItem.state == ItemState.PUBLISHED)
+        )
+        assert not seen & set(finished)
+        assert not seen & _unlearned(session, model)
+        assert not seen & _frozen_samples(session, run)
+
+
+def requests_say_what_their_items_say(session: Session) -> None:
+    for request in session.scalars(select(ErasureRequest)):
+        items = session.scalars(
+            select(ErasureItem.state).where(ErasureItem.request_id == request.id)
+        ).all()
+        if items and request.state not in (RequestState.CANCELLED, RequestState.REFUSED):
+            assert request.state is request_state_of(list(items))
+        if request.state is RequestState.CANCELLED:
+            assert all(ITEM[state].ends for state in items)
+            assert ItemState.PUBLISHED not in items
+
+
+def the_log_explains_the_tables(session: Session, first: Mapping[str, str]) -> Replay:
+    """`first` maps a model to the version that it had before the log began."""
+    versions = {version.id: version for version in session.scalars(select(ModelVersion))}
+    lineages = {version_id(key): versions[row.lineage_id].number for key, row in versions.items()}
+    replay = Replay(dict(first), lineages).over(entries(session))
+    assert replay.requests == {
+        request_id(row.id): row.state for row in session.scalars(select(ErasureRequest))
+    }
+    assert replay.items == {
+        item_id(row.id): row.state for row in session.scalars(select(ErasureItem))
+    }
+    assert replay.runs == {
+        run_id(row.id): (row.state, row.attempt) for row in session.scalars(select(Run))
+    }
+    assert replay.current == {
+        model_id(row.model_id): version_id(row.id)
+        for row in versions.values()
+        if row.state is VersionState.ACTIVE
+    }
+    counted = session.execute(
+        select(UnlearnedSample.run_id, func.count()).group_by(UnlearnedSample.run_id)
+    )
+    assert {one.run: one.forget_count for one in replay.published} == {
+        run_id(run): count for run, count in counted
+    }
+    certificates = Counter(
+        request_id(request) for request in session.scalars(select(Certificate.request_id))
+    )
+    assert dict(certificates) == replay.completions
+    return replay
+
+
+def every_request_has_ended_or_waits_for_a_person(session: Session) -> None:
+    for state in session.scalars(select(ErasureRequest.state)):
+        assert REQUEST[state].ends or REQUEST[state].owner in HUMAN, state
+    assert not session.scalar(select(func.count()).where(Run.state.in_(LIVE_RUN)))
+
+
+def _frozen_samples(session: Session, run: Run) -> set[int]:
+    """Training samples of the items that the run was formed with."""
+    return set(
+        session.scalars(
+            select(ItemSample.sample_id)
+            .join(RunItem, RunItem.item_id == ItemSample.item_id)
+            .join(Sample, Sample.id == ItemSample.sample_id)
+            .where(RunItem.run_id == run.id, Sample.split == SampleSplit.TRAIN)
+        )
+    )
+
+
+def _unlearned(session: Session, model: Model) -> set[int]:
+    query = select(UnlearnedSample.sample_id).where(UnlearnedSample.model_id == model.id)
+    return set(session.scalars(query))

@@ -1,0 +1,218 @@
+"""The same service as a fleet: PostgreSQL, Redis, an API and Celery workers, in real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+from client import Erasure, Run, Subject
+from tests.end_to_end.service import ROOT, until
+from tests.fleet import small
+from tests.fleet.stack import Fleet, Program, register
+
+pytestmark = pytest.mark.timeout(240)
+
+
+# What `lotus worker gpu` becomes, with a broker that would deliver twice.
+GPU_WORKER = [
+    *("celery", "--app", "tests.fleet.short_visibility", "--quiet", "worker"),
+    *("--pool", "threads", "--queues", "gpu", "--concurrency", "1", "--hostname", "gpu@%h"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Two GPU workers, leases of 4 s, and a broker that delivers again after 2 s."""
+    folder = tmp_path_factory.mktemp("fleet")
+    short = {"LOTUS_LEASE_SECONDS": "4", "LOTUS_SWEEP_SECONDS": "1"}
+    with Fleet(folder, gpus=2, gpu_worker=GPU_WORKER, **short) as started:
+        yield started
+
+
+@pytest.fixture
+def people(fleet: Fleet, tmp_path: Path) -> list[str]:
+    """Persons in a model of this test's own."""
+    name = f"model-{uuid4().hex[:8]}"
+    people = small.write(tmp_path / "model", persons=60, prefix=name, seed=1)
+    register(fleet.client, tmp_path / "model", name, verification=small.LENIENT)
+    return people
+
+
+def submitted(fleet: Fleet, person: str) -> str:
+    return fleet.client.submit_erasure([Subject(person)]).id
+
+
+def completed(fleet: Fleet, request: str, seconds: float = 90.0) -> Erasure:
+    def look() -> Erasure | None:
+        found = fleet.client.get_request(request)
+        return found if found.ended or found.waits_for_person else None
+
+    found = until(look, f"the end of {request}", seconds)
+    assert found.state == "completed", found
+    return found
+
+
+def run_of(fleet: Fleet, request: str) -> Run:
+    (item,) = fleet.client.get_request(request).items
+    assert item.run is not None
+    return fleet.client.get_run(item.run)
+
+
+def at_work(fleet: Fleet) -> tuple[Program, int]:
+    """A GPU worker that has a runner, and the runner."""
+
+    def look() -> tuple[Program, int] | None:
+        pairs = ((gpu, gpu.runner()) for gpu in fleet.gpus)
+        return next(((gpu, runner) for gpu, runner in pairs if runner), None)
+
+    return until(look, "a runner")
+
+
+def attempts(fleet: Fleet, request: str) -> tuple[int, int]:
+    """Claims and counted crashes of the request's run."""
+    (item,) = fleet.client.get_request(request).items
+    with fleet.engine.connect() as connection:
+        row = connection.execute(
+            text("SELECT attempt, crashes FROM runs WHERE id = CAST(:id AS uuid)"),
+            {"id": item.run[-32:]},
+        ).one()
+    return row.attempt, row.crashes
+
+
+def test_a_run_longer_than_the_visibility_time_out_runs_once(
+    fleet: Fleet, people: list[str]
+) -> None:
+    request = submitted(fleet, people[0])
+    started = time.monotonic()
+    completed(fleet, request)
+    assert time.monotonic() - started > 2  # it was longer, with two workers waiting
+    assert attempts(fleet, request) == (1, 0)
+    runs = [run for run in fleet.client.list_runs() if run.id == run_of(fleet, request).id]
+    assert [run.state for run in runs] == ["succeeded"]
+
+
+def test_the_worker_s_log_names_the_call_that_rang(fleet: Fleet, people: list[str]) -> None:
+    answer = fleet.client.http.post(
+        "/api/v1/erasure-requests",
+        json={
+            "subjects": [{"type": "controller_customer_id", "value": people[1]}],
+            "regulation": "gdpr",
+        },
+    )
+    assert answer.status_code == 202
+    completed(fleet, answer.json()["id"])
+    run = run_of(fleet, answer.json()["id"]).id
+    lines = [
+        json.loads(line)
+        for gpu in fleet.gpus
+        for line in gpu.log.read_text().splitlines()
+        if line.startswith("{")
+    ]
+    claimed = [
+        line
+        for line in lines
+        if line["message"] == "run claimed" and line["run"] == str(UUID(run[-32:]))
+    ]
+    assert [line["request_id"] for line in claimed] == [answer.headers["X-Request-Id"]]
+    ended = [
+        line
+        for line in lines
+        if line["message"] == "run ended" and line["run"] == claimed[0]["run"]
+    ]
+    assert ended[0]["request_id"] == claimed[0]["request_id"]  # the runner's own line
+
+
+def test_a_killed_worker_takes_its_runner_with_it_and_another_finishes(
+    fleet: Fleet, people: list[str]
+) -> None:
+    request = submitted(fleet, people[2])
+    worker, runner = at_work(fleet)
+    worker.kill(signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{runner}").exists() or None, "the end of the runner", 10)
+    completed(fleet, request)
+    claims, crashes = attempts(fleet, request)
+    assert (claims, crashes) == (2, 1)
+    worker.start()
+
+
+def test_a_worker_that_is_told_to_stop_puts_its_run_down_and_it_counts_for_nothing(
+    fleet: Fleet, people: list[str]
+) -> None:
+    request = submitted(fleet, people[3])
+    worker, _ = at_work(fleet)
+    worker.kill(signal.SIGTERM)
+    completed(fleet, request)
+    assert attempts(fleet, request) == (2, 0)
+    worker.start()
+
+
+def test_a_runner_that_is_killed_gives_its_run_back_before_the_lease_ends(
+    fleet: Fleet, people: list[str]
+) -> None:
+    request = submitted(fleet, people[4])
+    _, runner = at_work(fleet)
+    os.kill(runner, signal.SIGKILL)
+    completed(fleet, request)
+    assert attempts(fleet, request) == (2, 1)
+
+
+def test_requests_are_accepted_while_redis_is_down_and_done_when_it_is_back(
+    fleet: Fleet, people: list[str]
+) -> None:
+    fleet.redis.stop()
+    started = time.monotonic()
+    requests = [submitted(fleet, person) for person in people[10:13]]
+    assert time.monotonic() - started < 10
+    fleet.redis.start()
+    for request in requests:
+        completed(fleet, request)
+
+
+def test_redis_may_be_emptied_at_any_moment(fleet: Fleet, people: list[str]) -> None:
+    request = submitted(fleet, people[20])
+    at_work(fleet)
+    with Redis.from_url(fleet.redis.url) as redis:
+        redis.flushall()
+    other = submitted(fleet, people[21])
+    with Redis.from_url(fleet.redis.url) as redis:
+        redis.flushall()
+    completed(fleet, request)
+    completed(fleet, other)
+    assert attempts(fleet, request) == (1, 0)
+
+
+def test_a_restart_of_the_database_loses_nothing(fleet: Fleet, people: list[str]) -> None:
+    request = submitted(fleet, people[30])
+    at_work(fleet)
+    fleet.postgresql.restart()
+    completed(fleet, request)
+
+
+def test_a_worker_says_whether_it_is_heard_of(fleet: Fleet) -> None:
+    for role in ("gpu", "ops"):
+        said = json.loads(fleet.lotus("worker", "check", role, "--json"))
+        assert said["role"] == role and said["silent_seconds"] < 60
+
+
+def test_a_worker_without_a_broker_is_refused_with_a_reason(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "app.cli", "worker", "gpu"],
+        cwd=ROOT,
+        env={"LOTUS_DATA_DIR": str(tmp_path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "LOTUS_BROKER_URL must be set" in ran.stderr
