@@ -71,6 +71,10 @@ $(VENV)/installed-bench: pyproject.toml | $(BIN)/pip
 	@$(PIP) install --editable '.[worker,bench]' | $(SHOW)
 	@touch $@
 
+.PHONY: chaos
+chaos: $(VENV)/installed-dev ## 300 requests while processes are killed and servers restarted; ARGS="--minutes 8 --seed 1"
+	@$(BIN)/python -m tests.fleet.chaos $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/installed-bench ## all benchmarks, quick forms, some minutes; the full ones: docs/benchmarks.md
 	@for program in methods guided verification speed; do \
