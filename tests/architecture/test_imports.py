@@ -1,6 +1,7 @@
 """What a program pulls in when it is imported, beyond what import-linter can see."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,16 @@ LIBRARY = ROOT / "workers" / "unlearning"
 ONLY_IN_FUNCTIONS = {"scipy", "sklearn"}
 
 
-def loaded_by(module: str) -> set[str]:
+def loaded_by(module: str, environment: dict[str, str] | None = None) -> set[str]:
     """Top-level names in `sys.modules` after a fresh interpreter has imported `module`."""
     program = f"import {module}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
     output = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return set(output.stdout.split())
 
@@ -25,6 +31,19 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize("module", ["app.main", "app.cli"])
 def test_the_service_starts_without_a_library_for_tensors_or_tables(module: str) -> None:
     assert not loaded_by(module) & {"torch", "numpy", "pyarrow", "safetensors", "PIL", "workers"}
+
+
+@pytest.mark.parametrize("module", ["workers.tasks", "workers.local"])
+def test_what_supervises_runs_never_loads_what_runs_compute_with(module: str) -> None:
+    """CUDA does not survive a fork, and a supervisor must outlive what its runs do to memory."""
+    environment = {**os.environ, "LOTUS_BROKER_URL": "redis://127.0.0.1:1/0"}
+    loaded = loaded_by(module, environment)
+    assert "sqlalchemy" in loaded
+    assert not loaded & {"torch", "numpy", "pyarrow", "safetensors", "PIL"}
+
+
+def test_the_api_loads_no_celery_until_it_has_a_broker_to_ring() -> None:
+    assert "celery" not in loaded_by("app.main")
 
 
 def test_the_command_line_loads_the_web_framework_only_to_serve() -> None:

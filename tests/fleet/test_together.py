@@ -78,7 +78,7 @@ def test_ten_who_cancel_at_random_moments_change_nothing_for_the_others(
     for request in cancelled:
         assert fleet.client.get_request(request).state == "cancelled"
     impact = fleet.client.impact([Subject(people[60])])
-    assert [one.forget_count for one in impact] == [small.ROWS_OF_A_PERSON]
+    assert sum(one.forget_count for one in impact) == small.ROWS_OF_A_PERSON
     with fleet.engine.connect() as connection:
         unlearned = connection.scalar(
             text(
