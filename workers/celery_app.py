@@ -8,6 +8,7 @@ is taken: one that is lost, late or doubled changes nothing, and no time-out of 
 starts a run a second time.
 """
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -87,3 +88,6 @@ app.conf.update(
 def _our_log(**_: Any) -> None:
     """Celery leaves logging alone where somebody answers this."""
     observability.configure(settings.log_level)
+    # A worker's start and end and its broker's absence; a line for each tick would drown them.
+    for name in ("celery.apps.worker", "celery.worker.consumer", "celery.beat"):
+        logging.getLogger(name).setLevel(logging.WARNING if "beat" in name else logging.INFO)

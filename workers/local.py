@@ -19,6 +19,7 @@ from app import observability
 from app.config import Settings
 from app.erasure.tables import WorkerRole
 from app.observability import fields
+from app.restore.watch import look_once
 from app.runtime import Runtime
 from workers import duties, roster
 from workers.parent import end_with_parent
@@ -114,6 +115,7 @@ def main() -> None:
     settings = Settings()
     observability.configure(settings.log_level)
     runtime = Runtime.open(settings)
+    look_once(runtime)  # a database that came out of a backup begins nothing by itself
     stopping = _notice_stop()
     with _bell(settings.bell_path) as bell:
         worker = LocalWorker(runtime)

@@ -18,6 +18,7 @@ from app import bell
 from app.config import Settings
 from app.erasure.tables import WorkerRole
 from app.observability import fields
+from app.restore.watch import look_once
 from app.runtime import Runtime
 from workers import devices, roster
 from workers.celery_app import app
@@ -36,6 +37,7 @@ class Station:
 
     def __init__(self, settings: Settings, role: WorkerRole, celery: Celery) -> None:
         self.runtime = Runtime.open(settings)
+        look_once(self.runtime)  # a database that came out of a backup begins nothing by itself
         self.stopping = threading.Event()
         # Held as long as the process lives: its lock is what keeps other workers off the device.
         self.device = devices.NONE

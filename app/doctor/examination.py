@@ -34,6 +34,7 @@ def examine(
             lambda session: work.leases(session, now=now),
             lambda session: work.stuck(session, now=now),
             work.models,
+            lambda session: work.paused_models(session, now=now),
             lambda session: work.audit(session, now=now),
             lambda session: files.content(session, store, full=full),
         )

@@ -10,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.audit.check import check
 from app.audit.tables import PendingEntry
 from app.doctor.findings import Finding, counted, ok, problem, warning
+from app.erasure import breaker
 from app.erasure.states import LEASED_RUN, REQUEST, RUN, Owner, RunState
 from app.erasure.tables import ErasureRequest, Run, Worker
 from app.ids import model_id, request_id, run_id
@@ -92,6 +93,18 @@ def models(session: Session) -> Finding:
             "Register a version: requests that concern the model cannot be carried out.",
         )
     return ok("models", "each has an active version")
+
+
+def paused_models(session: Session, *, now: datetime) -> Finding:
+    paused = _ids(session, Model.id, [breaker.is_open_now(now)])
+    if paused:
+        return warning(
+            "paused models",
+            f"whose runs kept failing: {_some(paused, model_id)}",
+            "GET /api/v1/models/{id} names the error. Mend it, then POST .../resume, or wait: one "
+            "run is tried when the pause ends.",
+        )
+    return ok("paused models", "none")
 
 
 def audit(session: Session, *, now: datetime) -> Iterator[Finding]:

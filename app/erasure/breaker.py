@@ -33,6 +33,10 @@ def may_begin(now: datetime) -> ColumnElement[bool]:
     return or_(Model.paused_until.is_(None), Model.paused_until <= now)
 
 
+def is_open_now(now: datetime) -> ColumnElement[bool]:
+    return Model.paused_until > now
+
+
 def pause_after(failures: int) -> timedelta | None:
     """How long no run begins after so many failures in a row; None for the first few."""
     if failures < MOST_FAILURES:

@@ -14,10 +14,11 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.audit.tables import PendingEntry
+from app.erasure import breaker
 from app.erasure.queue import effective_due
 from app.erasure.states import LEASED_RUN, OPEN_REQUEST, RUN, RunState
 from app.erasure.tables import IS_OPEN, ErasureRequest, Run, Worker
-from app.registry.tables import Dataset, ModelVersion, RegistrationState, VersionState
+from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
 from app.restore import service as restore
 from app.version import code_version
 from app.webhooks.tables import DeliveryState, WebhookDelivery
@@ -33,7 +34,7 @@ def read(session: Session, *, now: datetime) -> Iterator[Metric]:
     yield from _runs(session, now)
     yield from _workers(session, now)
     yield from _audit(session, now)
-    yield from _around(session)
+    yield from _around(session, now)
 
 
 def _requests(session: Session, now: datetime) -> Iterator[Metric]:
@@ -112,7 +113,7 @@ def _audit(session: Session, now: datetime) -> Iterator[Metric]:
     )
 
 
-def _around(session: Session) -> Iterator[Metric]:
+def _around(session: Session, now: datetime) -> Iterator[Metric]:
     deliveries = {DeliveryState.WAITING: 0, DeliveryState.DEAD: 0}
     for state in deliveries:
         deliveries[state] = _count(session, WebhookDelivery.state == state)
@@ -128,6 +129,11 @@ def _around(session: Session) -> Iterator[Metric]:
     }
     yield _gauge(
         "lotus_registrations_waiting", "Uploads that no worker has checked yet.", checking, "kind"
+    )
+    yield _one(
+        "lotus_models_paused",
+        "Models whose runs keep failing: none begins until a time passes or a person lifts it.",
+        _count(session, breaker.is_open_now(now)),
     )
     yield _one(
         "lotus_paused",

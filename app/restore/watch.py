@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.observability import fields
 from app.restore.service import look
+from app.restore.tables import PauseReason
 from app.runtime import Runtime
 
 log = logging.getLogger("lotus.restore")
@@ -17,26 +18,32 @@ log = logging.getLogger("lotus.restore")
 EVERY_SECONDS = 10.0
 
 
-def look_once(runtime: Runtime) -> None:
-    """A database or a folder that is away is for others to report; the next look may find it."""
+def look_once(runtime: Runtime, before: PauseReason | None = None) -> PauseReason | None:
+    """Why the service is paused; logged unless it is what the look before found.
+
+    A database or a folder that is away is for others to report; the next look may find it.
+    """
     try:
         reason = look(runtime.database, runtime.artifacts.root, now=datetime.now(UTC))
     except (SQLAlchemyError, OSError) as error:
         log.warning("mark of the audit log not compared", exc_info=error)
-        return
-    if reason is not None:
+        return before
+    if reason not in (None, before):
         log.warning("paused: see `lotus doctor --after-restore`", extra=fields(reason=reason))
+    return reason
 
 
 @contextmanager
 def watching(runtime: Runtime) -> Iterator[None]:
     ending = threading.Event()
 
-    def keep_looking() -> None:
-        while not ending.wait(EVERY_SECONDS):
-            look_once(runtime)
+    found = look_once(runtime)
 
-    look_once(runtime)
+    def keep_looking() -> None:
+        last = found
+        while not ending.wait(EVERY_SECONDS):
+            last = look_once(runtime, last)
+
     thread = threading.Thread(target=keep_looking, name="restore-watch", daemon=True)
     thread.start()
     try:

@@ -3,105 +3,27 @@
 import base64
 import json
 import os
-import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import text
 
-from app.audit import sequencer
 from app.config import Settings
 from app.doctor.broker import broker
 from app.doctor.database import clock
 from app.doctor.findings import Level
 from app.erasure.tables import ErasureRequest, Run, Worker
-from app.registry.tables import Artifact, Dataset, ModelVersion, VersionState
-from app.restore import mark as marks
+from app.registry.tables import Dataset, ModelVersion, VersionState
 from app.restore import service as restore
 from app.restore.tables import PauseReason
 from app.runtime import Runtime
-from tests.cli.conftest import Result
-from tests.erasure.conftest import Cases, cases, model
+from tests.cli.doctoring import Doctor, bad, cases, change, doctor, findings, healthy, model
 from tests.erasure.working import Hand
 
-__all__ = ["cases", "model"]
-
-Doctor = Callable[..., Result]
-
-
-@pytest.fixture
-def doctor(
-    settings: Settings,
-    runtime: Runtime,
-    lotus_here: Doctor,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Doctor:
-    """`doctor("--json")` over this test's service, with keys as an operator makes them."""
-    monkeypatch.setenv("LOTUS_DATA_DIR", str(settings.data_dir))
-    if settings.database_url:
-        monkeypatch.setenv("LOTUS_DATABASE_URL", settings.database_url)
-        for name in ("SECRET", "PSEUDONYM", "SUPPRESSION"):
-            key = base64.b64encode(secrets.token_bytes(32)).decode()
-            prefix = "k1:" if name == "PSEUDONYM" else ""
-            monkeypatch.setenv(f"LOTUS_{name}_KEY", prefix + key)
-    settings.data_dir.chmod(0o700)
-    for path in settings.data_dir.glob("lotus.db"):
-        path.chmod(0o600)
-    return lambda *arguments: lotus_here("doctor", *arguments)
-
-
-def give_bytes(runtime: Runtime) -> None:
-    """Every artifact that the factories only wrote down gets a file, and its true name."""
-    with runtime.database.write() as session:
-        for artifact in session.scalars(select(Artifact)).all():
-            content = secrets.token_bytes(8)
-            sha256 = runtime.artifacts.put(content)
-            stands = Artifact(
-                sha256=sha256,
-                size=len(content),
-                media_type=artifact.media_type,
-                state=artifact.state,
-                created_at=artifact.created_at,
-            )
-            session.add(stands)
-            session.flush()
-            for table in ("dataset_shards", "model_versions"):
-                session.execute(
-                    text(f"UPDATE {table} SET artifact_sha256 = :new WHERE artifact_sha256 = :old"),
-                    {"new": sha256, "old": artifact.sha256},
-                )
-            session.execute(delete(Artifact).where(Artifact.sha256 == artifact.sha256))
-
-
-@pytest.fixture
-def healthy(runtime: Runtime, cases: Cases) -> Runtime:
-    """A worker, one scheduled request, a sequenced log, and every file in its place."""
-    give_bytes(runtime)
-    Hand.hire(runtime, datetime.now(UTC))
-    cases.submit("ada")
-    with runtime.database.write() as session:
-        sequencer.sequence(session, now=datetime.now(UTC))
-    restore.look(runtime.database, runtime.artifacts.root, now=datetime.now(UTC))
-    return runtime
-
-
-def change(runtime: Runtime, table: Any, **values: Any) -> None:
-    with runtime.database.write() as session:
-        session.execute(update(table).values(**values))
-
-
-def findings(result: Result, area: str | None = None) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = result.document["findings"]
-    return [each for each in found if area in (None, each["area"])]
-
-
-def bad(result: Result) -> list[tuple[str, str]]:
-    return [(each["area"], each["level"]) for each in findings(result) if each["level"] != "ok"]
+__all__ = ["cases", "doctor", "healthy", "model"]
 
 
 def broker_missing(runtime: Runtime) -> list[tuple[str, str]]:
@@ -377,73 +299,3 @@ def test_clocks_that_are_apart_are_told(healthy: Runtime) -> None:
         found = clock(session, slow)
     assert found.level is Level.PROBLEM
     assert "60." in found.says or "59." in found.says
-
-
-# After a restore.
-
-
-@pytest.fixture
-def restored(healthy: Runtime) -> Runtime:
-    """The mark knows of three entries more, and a file is stored that the database lost."""
-    root = healthy.artifacts.root
-    mark = marks.read(root)
-    assert mark is not None
-    marks.write(root, replace(mark, size=mark.size + 3))
-    healthy.artifacts.put(b"published after the backup")
-    now = datetime.now(UTC)
-    assert restore.look(healthy.database, root, now=now) is PauseReason.DATABASE_OLDER
-    return healthy
-
-
-def test_after_a_restore_what_the_backup_does_not_know_is_listed(
-    doctor: Doctor, restored: Runtime, cases: Cases
-) -> None:
-    cases.submit("ben")  # accepted while paused: the gap begins before it
-    result = doctor("--after-restore", "--json")
-    assert result.code == 1
-    (lost,) = findings(result, "requests")
-    assert lost["says"].startswith("3 audit entries missing, from ")
-    assert "send those since" in lost["action"]
-    with restored.database.read() as session:
-        last = session.scalar(text("SELECT max(created_at) FROM audit_entries"))
-    assert f"from {str(last)[:19]} UTC" in lost["says"]
-    stray = [each["says"] for each in findings(result, "artifacts")]
-    assert any("no row refers to them" in says for says in stray)
-
-
-def test_bytes_that_are_gone_are_told_by_what_they_were_for(
-    doctor: Doctor, restored: Runtime
-) -> None:
-    for sha256, _ in list(restored.artifacts.stored()):
-        restored.artifacts.destroy(sha256)
-    result = doctor("--after-restore", "--json")
-    assert ("versions", "problem") in bad(result)
-    assert ("datasets", "problem") in bad(result)
-
-
-def test_a_person_says_go_and_the_log_says_who(doctor: Doctor, restored: Runtime) -> None:
-    now = datetime.now(UTC)
-    hand = Hand.hire(restored, now)
-    assert hand.claim(now) is None
-    gone_on = doctor("--after-restore", "--resume")
-    assert gone_on.code == 0
-    assert "resumed: runs begin again" in gone_on.out
-    assert hand.claim(now) is not None
-    with restored.database.read() as session:
-        bodies = session.scalars(
-            text("SELECT body FROM audit_pending WHERE kind = 'restore:service:resumed'")
-        ).all()
-    assert len(bodies) == 1 and b'"actor":"operator"' in bytes(bodies[0])
-    assert doctor("--json").code == 0
-    again = doctor("--after-restore", "--resume", "--json")
-    assert again.code == 0 and again.document["resumed"] is False
-
-
-def test_an_operator_pauses_before_the_first_start_after_a_restore(
-    doctor: Doctor, healthy: Runtime
-) -> None:
-    paused = doctor("--after-restore", "--pause", "--json")
-    assert paused.code == 0
-    assert "a person paused it" in findings(paused, "restore")[0]["says"]
-    now = datetime.now(UTC)
-    assert Hand.hire(healthy, now).claim(now) is None

@@ -1,5 +1,6 @@
 """`/metrics` over HTTP, read with the library's own parser."""
 
+import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -260,3 +261,18 @@ def test_counting_open_requests_reads_the_index_made_for_it(runtime: Runtime, ca
     assert "USING COVERING INDEX ix_erasure_requests_open" in plan
     scanned = [plan for plan in plans.values() if "SCAN runs" in plan and "INDEX" not in plan]
     assert scanned == []
+
+
+def test_the_guide_explains_every_metric_and_its_alerts_use_no_other(api: TestClient) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    section = guide.split("## Metrics\n")[1].split("\n## ")[0]
+    listed = set(re.findall(r"^\| `(lotus_\w+)", section, re.MULTILINE))
+    shown = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in text_string_to_metric_families(api.get("/metrics").text)
+        if not family.name.endswith("_created")
+    }
+    of_process = {name for name in shown if name.startswith("lotus_process_")}
+    assert of_process and listed - {"lotus_process_"} == shown - of_process
+    alerts = guide.split("## Alerts\n")[1]
+    assert set(re.findall(r"lotus_[a-z_]+", alerts)) <= listed

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from app.audit.tables import PendingEntry
 from app.registry.tables import Artifact, DatasetShard, Sample, SampleSubject
+from app.restore import mark as marks
 from app.runtime import Runtime
 from tests.registry import content
 from workers.registration import process_pending
@@ -105,13 +106,13 @@ class Front:
             )
 
     def files_left(self) -> list[str]:
-        """Every file below the two folders of the store, by name."""
+        """Every file below the two folders of the store, by name; the log's mark is no artifact."""
         settings = self.runtime.settings
         return [
             path.name
             for folder in (settings.artifact_dir, settings.staging_dir)
             for path in folder.rglob("*")
-            if path.is_file()
+            if path.is_file() and path.name != marks.NAME
         ]
 
     def artifact(self, sha256: str) -> Artifact:
