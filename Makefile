@@ -41,6 +41,27 @@ demo: $(VENV)/installed-worker ## one deletion request from HTTP to a published 
 serve: $(VENV)/installed-worker ## run the service on this machine; ARGS="--port 9000"
 	@$(BIN)/lotus serve $(ARGS)
 
+ENV_FILE := .env
+.PHONY: env
+env: ## write .env with fresh secrets, which docker-compose.yml needs
+	@test ! -e $(ENV_FILE) || { echo "$(ENV_FILE) is there already, and other secrets would not fit its data"; exit 1; }
+	@umask 077; set -o noclobber; \
+	bytes() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }; \
+	digits() { od -A n -N 24 -t x1 /dev/urandom | tr -d ' \n'; }; \
+	while IFS= read -r line; do \
+		case $$line in \
+			POSTGRES_PASSWORD=|REDIS_PASSWORD=) echo "$$line$$(digits)" ;; \
+			LOTUS_SECRET_KEY=|LOTUS_SUPPRESSION_KEY=) echo "$$line$$(bytes)" ;; \
+			LOTUS_PSEUDONYM_KEY=) echo "$${line}k1:$$(bytes)" ;; \
+			*) echo "$$line" ;; \
+		esac; \
+	done < .env.example > $(ENV_FILE)
+	@echo "Secrets are in $(ENV_FILE): keep a copy of it apart from your backups"
+
+.PHONY: compose
+compose: $(VENV)/installed-worker ## the stack of docker-compose.yml for real, with one request through it
+	@$(BIN)/python -m tests.compose $(ARGS)
+
 .PHONY: test
 test: $(VENV)/installed-dev ## ruff, mypy, import-linter and all tests; ARGS="-k erasure"
 	@$(BIN)/python -m pytest $(ARGS)
@@ -49,6 +70,10 @@ $(VENV)/installed-bench: pyproject.toml | $(BIN)/pip
 	@echo "Installing the worker and the benchmarks' data (minutes the first time, PyTorch is large)"
 	@$(PIP) install --editable '.[worker,bench]' | $(SHOW)
 	@touch $@
+
+.PHONY: chaos
+chaos: $(VENV)/installed-dev ## 300 requests while processes are killed and servers restarted; ARGS="--minutes 8 --seed 1"
+	@$(BIN)/python -m tests.fleet.chaos $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/installed-bench ## all benchmarks, quick forms, some minutes; the full ones: docs/benchmarks.md

@@ -1,14 +1,14 @@
 """`lotus`: the command line.
 
-Commands talk to a running service through the client. Only serve, worker, migrate, keys and audit
-work on the data itself.
+Commands talk to a running service through the client. Only serve, worker, migrate, keys, audit and
+doctor work on the data itself.
 """
 
 import sys
 
 import typer
 
-from app.cli import demo, erasing, fleet, on_the_data, registering, serve
+from app.cli import demo, doctor, erasing, fleet, on_the_data, registering, serve
 from app.cli.output import Failure, print_error
 from client import LotusError
 
@@ -31,6 +31,7 @@ commands.add_typer(registering.models, name="models")
 commands.command()(erasing.erase)
 commands.command()(erasing.status)
 commands.add_typer(on_the_data.audit, name="audit")
+commands.command()(doctor.doctor)
 
 
 def main() -> None:

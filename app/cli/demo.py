@@ -1,8 +1,10 @@
 """`lotus demo`: one deletion request from HTTP to a published version, by public calls only."""
 
 import json
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,24 +68,33 @@ def demo(
 def _play(service: DemoService, case: Case, *, as_json: bool) -> tuple[dict[str, Any], bool]:
     """The whole story; what it showed as one document, and whether the request completed."""
     service.start()
-    about = _train(service, case, as_json=as_json)
+    training = service.child(training_command(service.folder / "example", case))
+    about = train(training, service.require_running, as_json=as_json)
     if not as_json:
         story.print_training(about)
     service.wait_until_listening()
     with LotusClient(service.url, service.key) as lotus:
-        folder = service.folder / "example"
-        _, dataset_file = description(folder, "dataset.json")
-        _, model_file = description(folder, "model.json")
-        dataset = add_dataset(lotus, folder, dataset_file, as_json=as_json)
-        model = add_model(lotus, folder, {**model_file, "dataset": dataset.id}, as_json=as_json)
-        subject = Subject(about["subject"])
-        impact = lotus.impact([subject])
-        if not as_json:
-            story.print_registered(service.url, dataset, model)
-            story.print_impact(about["subject"], impact)
-        request = lotus.submit_erasure([subject], external_id="demo-1")
-        request = follow(lotus, request.id, as_json=as_json, timeout=LONGEST_SECONDS)
-        return _tell(lotus, request, impact, service.folder, as_json=as_json)
+        return play(lotus, service.url, service.folder, about, as_json=as_json)
+
+
+def play(
+    lotus: LotusClient, url: str, folder: Path, about: dict[str, Any], *, as_json: bool
+) -> tuple[dict[str, Any], bool]:
+    """Registers what lies in `folder`/example with the service and has one person's samples
+    unlearned."""
+    example = folder / "example"
+    _, dataset_file = description(example, "dataset.json")
+    _, model_file = description(example, "model.json")
+    dataset = add_dataset(lotus, example, dataset_file, as_json=as_json)
+    model = add_model(lotus, example, {**model_file, "dataset": dataset.id}, as_json=as_json)
+    subject = Subject(about["subject"])
+    impact = lotus.impact([subject])
+    if not as_json:
+        story.print_registered(url, dataset, model)
+        story.print_impact(about["subject"], impact)
+    request = lotus.submit_erasure([subject], external_id="demo-1")
+    request = follow(lotus, request.id, as_json=as_json, timeout=LONGEST_SECONDS)
+    return _tell(lotus, request, impact, folder, as_json=as_json)
 
 
 def _rejected(lotus: LotusClient, run: Run) -> list[Run]:
@@ -125,17 +136,20 @@ def _tell(
     return document, request.state == "completed" and bool(digest)
 
 
-def _train(service: DemoService, case: Case, *, as_json: bool) -> dict[str, Any]:
+def training_command(folder: Path, case: Case) -> list[str]:
+    return [sys.executable, str(EXAMPLE), str(folder), "--subject", case, "--progress", "json"]
+
+
+def train(
+    training: subprocess.Popen[str], still_sensible: Callable[[], None], *, as_json: bool
+) -> dict[str, Any]:
     """What the example's program says of the data and the classifier that it made."""
-    target = str(service.folder / "example")
-    command = [sys.executable, str(EXAMPLE), target, "--subject", case, "--progress", "json"]
-    training = service.child(command)
     assert training.stdout is not None
     about: dict[str, Any] = {}
     with progress(as_json=as_json) as bars:
         task = bars.add_task("training the classifier to unlearn from", total=None)
         for line in training.stdout:
-            service.require_running()
+            still_sensible()
             event = json.loads(line)
             if event["event"] == "epoch":
                 bars.update(task, total=event["epochs"], completed=event["epoch"])

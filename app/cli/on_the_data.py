@@ -114,7 +114,7 @@ def _scopes(text: str) -> list[Scope]:
         raise Failure(f"--scopes takes `all` or some of: {', '.join(ALL_SCOPES)}") from None
 
 
-def _require_data() -> None:
+def require_data() -> None:
     """A mistyped folder must not pass for a log in which nothing was changed."""
     settings = read_settings()
     if settings.database_url is None and not (settings.data_dir / "lotus.db").is_file():
@@ -124,7 +124,7 @@ def _require_data() -> None:
 @audit.command("check")
 def audit_check(as_json: AsJson = False) -> None:
     """Recompute the whole audit log and name the first entry that does not fit."""
-    _require_data()
+    require_data()
     runtime = open_runtime(up_to_date=False)
     text = "recomputing every hash"
     with waiting(text, as_json=as_json), runtime.database.read() as session:

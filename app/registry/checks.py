@@ -177,14 +177,15 @@ def end_dataset_invalid(
 def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -> ModelVersion:
     """Makes the version the one that the model serves, unless a later one was faster.
 
-    First in its transaction: it waits for the requests that are being accepted.
+    First in its transaction: it waits for the requests that are being accepted, and for a run
+    that is being published, which changes the active version too.
     """
     _wait_for_requests(session, check.model.controller_id)
-    active = session.scalar(
-        select(ModelVersion)
-        .where(ModelVersion.model_id == check.model.id)
-        .where(ModelVersion.state == VersionState.ACTIVE)
+    session.execute(
+        select(Model.id).where(Model.id == check.model.id).with_for_update(key_share=True)
     )
+    of_model = select(ModelVersion).where(ModelVersion.model_id == check.model.id)
+    active = session.scalar(of_model.where(ModelVersion.state == VersionState.ACTIVE))
     outrun = active is not None and _trained_as(session, active) > check.version.number
     if active is not None and not outrun:
         active.state = VersionState.SUPERSEDED

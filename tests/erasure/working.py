@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.erasure import leases, publishing, queue, rejecting
 from app.erasure.leases import Claim
@@ -90,26 +91,43 @@ class Hand:
         verdict: str,
         outcome: str | None,
     ) -> Any:
+        with self.runtime.database.write() as session:
+            return self.end_in(session, finish, fence, now, weights, verdict, outcome)
+
+    def publish_in(self, session: Session, fence: Fence, now: datetime) -> RunState:
+        """The last step alone, in a transaction that the test ends."""
+        state: RunState = self.end_in(
+            session, publishing.publish, fence, now, "new", "within_margin", "unlearned"
+        )
+        return state
+
+    def end_in(
+        self,
+        session: Session,
+        finish: Any,
+        fence: Fence,
+        now: datetime,
+        weights: str,
+        verdict: str,
+        outcome: str | None,
+    ) -> Any:
         detail = {
             "name": verdict,
             "sentence": "Stated by a test.",
             "outcome": outcome,
             "policy": {"delta_auc": 0.1},
         }
-        with self.runtime.database.write() as session:
-            items = session.scalars(
-                select(RunItem.item_id).where(RunItem.run_id == fence.run_id)
-            ).all()
-            persons = {item: {"samples": 1, "outcome": outcome} for item in items}
-            return finish(
-                session,
-                self.runtime.keyring,
-                fence,
-                Weights(digest(f"{fence.run_id}/{weights}"), 10),
-                Judged(REPORT, verdict, detail, persons),
-                actor="service",
-                now=now,
-            )
+        items = session.scalars(select(RunItem.item_id).where(RunItem.run_id == fence.run_id)).all()
+        persons = {item: {"samples": 1, "outcome": outcome} for item in items}
+        return finish(
+            session,
+            self.runtime.keyring,
+            fence,
+            Weights(digest(f"{fence.run_id}/{weights}"), 10),
+            Judged(REPORT, verdict, detail, persons),
+            actor="service",
+            now=now,
+        )
 
     def run(self, fence: Fence) -> Run:
         with self.runtime.database.read() as session:

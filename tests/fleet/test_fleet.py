@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,29 +13,12 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
-from client import Erasure, Run, Subject
 from tests.end_to_end.service import ROOT, until
 from tests.fleet import small
+from tests.fleet.following import completed, run_of, submitted
 from tests.fleet.stack import Fleet, Program, register
 
 pytestmark = pytest.mark.timeout(240)
-
-
-# What `lotus worker gpu` becomes, with a broker that would deliver twice.
-GPU_WORKER = [
-    *("celery", "--app", "tests.fleet.short_visibility", "--quiet", "worker"),
-    *("--pool", "threads", "--queues", "gpu", "--concurrency", "1", "--hostname", "gpu@%h"),
-    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Two GPU workers, leases of 4 s, and a broker that delivers again after 2 s."""
-    folder = tmp_path_factory.mktemp("fleet")
-    short = {"LOTUS_LEASE_SECONDS": "4", "LOTUS_SWEEP_SECONDS": "1"}
-    with Fleet(folder, gpus=2, gpu_worker=GPU_WORKER, **short) as started:
-        yield started
 
 
 @pytest.fixture
@@ -46,26 +28,6 @@ def people(fleet: Fleet, tmp_path: Path) -> list[str]:
     people = small.write(tmp_path / "model", persons=60, prefix=name, seed=1)
     register(fleet.client, tmp_path / "model", name, verification=small.LENIENT)
     return people
-
-
-def submitted(fleet: Fleet, person: str) -> str:
-    return fleet.client.submit_erasure([Subject(person)]).id
-
-
-def completed(fleet: Fleet, request: str, seconds: float = 90.0) -> Erasure:
-    def look() -> Erasure | None:
-        found = fleet.client.get_request(request)
-        return found if found.ended or found.waits_for_person else None
-
-    found = until(look, f"the end of {request}", seconds)
-    assert found.state == "completed", found
-    return found
-
-
-def run_of(fleet: Fleet, request: str) -> Run:
-    (item,) = fleet.client.get_request(request).items
-    assert item.run is not None
-    return fleet.client.get_run(item.run)
 
 
 def at_work(fleet: Fleet) -> tuple[Program, int]:

@@ -92,12 +92,13 @@ def test_sqlite_may_rebuild_a_table_that_others_refer_to(worked: Database) -> No
     """As a batch of Alembic does: copy, drop, rename."""
     if not worked.is_sqlite:
         pytest.skip("PostgreSQL alters tables in place")
+    before = counts(worked)
     with worked.write(rebuilds=True) as session:
         session.execute(text("CREATE TABLE other AS SELECT * FROM models"))
         session.execute(text("DROP TABLE models"))
         session.execute(text("ALTER TABLE other RENAME TO models"))
-    assert counts(worked)["models"] == 1
-    assert counts(worked)["runs"] == 2
+    assert before["models"] == 1 and before["runs"] > 1
+    assert counts(worked) == before
 
 
 def test_a_script_that_leaves_a_broken_reference_on_sqlite_is_undone(worked: Database) -> None:

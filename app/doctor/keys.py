@@ -1,0 +1,87 @@
+"""The service's keys: there, distinct, private, and those that the data was indexed with."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.doctor.findings import Finding, counted, ok, problem, warning
+from app.keyring import BadKey, Keyring, load_keyring
+from app.registry.tables import Dataset
+
+FILES = ("pseudonym", "secret", "suppression")
+
+
+def keyring(settings: Settings) -> tuple[Keyring | None, list[Finding]]:
+    """The keys, unless one is missing: reading them would make a new one in its place."""
+    missing = [
+        name
+        for name in FILES
+        if not getattr(settings, f"{name}_key") and not (settings.key_dir / f"{name}.key").is_file()
+    ]
+    if missing:
+        return None, [
+            problem(
+                "keys",
+                f"missing: {', '.join(missing)}",
+                "Put back the files of LOTUS_DATA_DIR/keys from their copy BEFORE the service "
+                "starts: it would make new keys, with which no person is found any more.",
+            )
+        ]
+    try:
+        found = load_keyring(settings)
+    except (BadKey, OSError, UnicodeDecodeError) as error:
+        said = str(error) if isinstance(error, BadKey) else "a key file cannot be read"
+        return None, [problem("keys", said, "Set the key right; see docs/settings.md.")]
+    return found, [*_alike(found), *_readable_by_others(settings)]
+
+
+def _alike(ring: Keyring) -> Iterator[Finding]:
+    named = {"LOTUS_SECRET_KEY": ring.secret, "LOTUS_SUPPRESSION_KEY": ring.suppression}
+    named |= {f"pseudonym key {key_id}": key for key_id, key in ring.pseudonym.items()}
+    for (one, first), (other, second) in combinations(named.items(), 2):
+        if first == second:
+            yield warning(
+                "keys",
+                f"{one} and {other} are the same",
+                "Give each purpose a key of its own, before data is registered: later a changed "
+                "suppression key no longer recognises who was suppressed.",
+            )
+    for name, key in named.items():
+        if len(set(key)) < 8:
+            yield problem("keys", f"{name} is no random key", "Make it: openssl rand -base64 32.")
+
+
+def _readable_by_others(settings: Settings) -> Iterator[Finding]:
+    paths = [settings.key_dir / f"{name}.key" for name in FILES]
+    paths = [settings.data_dir, settings.key_dir, *paths, settings.data_dir / "lotus.db"]
+    open_to_others = [path for path in paths if path.exists() and path.stat().st_mode & 0o077]
+    if open_to_others:
+        names = ", ".join(path.name for path in open_to_others)
+        yield warning(
+            "keys",
+            f"others on this machine may open: {names}",
+            f"chmod -R go-rwx {settings.data_dir}",
+        )
+
+
+def in_use(session: Session, ring: Keyring) -> Finding:
+    """Whether every dataset's pseudonym key is still there."""
+    rows = session.execute(
+        select(Dataset.pseudonym_key_id, func.count())
+        .where(Dataset.pseudonym_key_id.is_not(None))
+        .group_by(Dataset.pseudonym_key_id)
+    ).all()
+    lost = {str(key_id): count for key_id, count in rows if key_id not in ring.pseudonym}
+    if lost:
+        return problem(
+            "keys",
+            f"{counted(sum(lost.values()), 'dataset')} indexed under a missing pseudonym key: "
+            f"{', '.join(sorted(lost))}",
+            "Add the key to the end of LOTUS_PSEUDONYM_KEY: without it nobody in those datasets is "
+            "found, and their requests would end as no_match.",
+        )
+    present = ", ".join(ring.pseudonym)
+    return ok("keys", f"secret, suppression, pseudonym ({present}): all that the data needs")

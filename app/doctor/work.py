@@ -1,0 +1,138 @@
+"""Whether work goes on: workers, leases, states that last too long, the audit log."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.audit.check import check
+from app.audit.tables import PendingEntry
+from app.doctor.findings import Finding, counted, ok, problem, warning
+from app.erasure.states import LEASED_RUN, REQUEST, RUN, Owner, RunState
+from app.erasure.tables import ErasureRequest, Run, Worker
+from app.ids import model_id, request_id, run_id
+from app.metrics.figures import WORKER_SILENCE
+from app.registry.tables import Model, ModelVersion, RegistrationState, VersionState
+from app.restore import service as restore
+
+# Sweeps come every 15 s, and the sequencer every second.
+LEASE_LONG_EXPIRED = timedelta(minutes=5)
+LONGEST_PENDING = timedelta(minutes=1)
+SHOWN = 5
+
+_ACTIONS = {
+    Owner.SERVICE: "Look into the service's log for the request's id.",
+    Owner.WORKER: "Is a worker running, and is it free? Its log says what it does.",
+    Owner.DECIDER: "A person must decide: POST /api/v1/erasure-requests/{id}/decide.",
+    Owner.CONTROLLER: "Ask the organisation that sent it.",
+}
+
+
+def workers(session: Session, *, now: datetime) -> Finding:
+    heard = session.scalar(select(func.count()).where(Worker.heartbeat_at > now - WORKER_SILENCE))
+    if not heard:
+        return warning(
+            "workers",
+            "none was heard of in the last two minutes: requests are accepted and wait",
+            "Start `lotus serve` on a single machine, or the workers of the fleet.",
+        )
+    return ok("workers", f"{counted(heard, 'worker')} heard of")
+
+
+def leases(session: Session, *, now: datetime) -> Finding:
+    """An expired lease is taken back within seconds, as long as anyone sweeps."""
+    expired = session.scalars(
+        select(Run.id).where(Run.state.in_(LEASED_RUN), Run.lease_until < now - LEASE_LONG_EXPIRED)
+    ).all()
+    if expired:
+        return problem(
+            "leases",
+            f"expired for more than five minutes: {_some(expired, run_id)}",
+            "Nobody sweeps: start a worker of the queue `ops`, or the local worker.",
+        )
+    return ok("leases", "none has been expired for long")
+
+
+def stuck(session: Session, *, now: datetime) -> Iterator[Finding]:
+    """Requests and runs that have been in a state for longer than it may last."""
+    found = False
+    for state, place in REQUEST.items():
+        if place.owner is None or place.longest is None:
+            continue
+        late = [ErasureRequest.state == state, ErasureRequest.updated_at < now - place.longest]
+        requests = _ids(session, ErasureRequest.id, late)
+        if requests:
+            found = True
+            said = f"longer than {place.longest} in {state}: {_some(requests, request_id)}"
+            yield warning("states", said, _ACTIONS[place.owner])
+    for run_state, place in RUN.items():
+        if place.owner is None or place.longest is None:
+            continue
+        since = Run.created_at if run_state is RunState.QUEUED else Run.started_at
+        runs = _ids(session, Run.id, [Run.state == run_state, since < now - place.longest])
+        if runs:
+            found = True
+            said = f"longer than {place.longest} in {run_state}: {_some(runs, run_id)}"
+            yield warning("states", said, _ACTIONS[place.owner])
+    if not found:
+        yield ok("states", "no request and no run has waited for longer than it may")
+
+
+def models(session: Session) -> Finding:
+    active = exists().where(
+        ModelVersion.model_id == Model.id, ModelVersion.state == VersionState.ACTIVE
+    )
+    without = _ids(session, Model.id, [Model.state == RegistrationState.READY, ~active])
+    if without:
+        return problem(
+            "models",
+            f"without an active version: {_some(without, model_id)}",
+            "Register a version: requests that concern the model cannot be carried out.",
+        )
+    return ok("models", "each has an active version")
+
+
+def audit(session: Session, *, now: datetime) -> Iterator[Finding]:
+    oldest = session.scalar(select(func.min(PendingEntry.created_at)))
+    if oldest is not None and now - oldest > LONGEST_PENDING:
+        yield problem(
+            "audit log",
+            f"entries have waited for their place since {oldest:%Y-%m-%d %H:%M} UTC",
+            "Nobody sequences: start a worker of the queue `ops`, or the local worker.",
+        )
+    result = check(session)
+    if not result.ok:
+        yield problem(
+            "audit log",
+            f"was changed: {result.first_fault}",
+            "Keep a copy of the database as it is, find out who could write to it, and compare "
+            "with a backup. Do not repair it in place.",
+        )
+    else:
+        entries = f"{result.entries} entries and {result.pending} pending"
+        yield ok("audit log", f"{entries}, every hash fits")
+
+
+def going(session: Session) -> Finding:
+    state = restore.state_of(session)
+    if state is None or state.pause_reason is None:
+        return ok("restore", "not paused")
+    return problem(
+        "restore",
+        f"paused since {state.paused_at:%Y-%m-%d %H:%M} UTC ({state.pause_reason}): "
+        "requests are accepted, and no run begins",
+        "Run `lotus doctor --after-restore`, read what it lists, then add `--resume`.",
+    )
+
+
+def _ids(
+    session: Session, column: InstrumentedAttribute[UUID], conditions: list[ColumnElement[bool]]
+) -> list[UUID]:
+    return list(session.scalars(select(column).where(*conditions).order_by(column)))
+
+
+def _some(found: Sequence[UUID], written: Callable[[UUID], str]) -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(written(each) for each in found[:SHOWN]) + more

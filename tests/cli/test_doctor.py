@@ -1,0 +1,449 @@
+"""`lotus doctor`, as an operator runs it, over a service that was given one ailment at a time."""
+
+import base64
+import json
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select, text, update
+
+from app.audit import sequencer
+from app.config import Settings
+from app.doctor.broker import broker
+from app.doctor.database import clock
+from app.doctor.findings import Level
+from app.erasure.tables import ErasureRequest, Run, Worker
+from app.registry.tables import Artifact, Dataset, ModelVersion, VersionState
+from app.restore import mark as marks
+from app.restore import service as restore
+from app.restore.tables import PauseReason
+from app.runtime import Runtime
+from tests.cli.conftest import Result
+from tests.erasure.conftest import Cases, cases, model
+from tests.erasure.working import Hand
+
+__all__ = ["cases", "model"]
+
+Doctor = Callable[..., Result]
+
+
+@pytest.fixture
+def doctor(
+    settings: Settings,
+    runtime: Runtime,
+    lotus_here: Doctor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Doctor:
+    """`doctor("--json")` over this test's service, with keys as an operator makes them."""
+    monkeypatch.setenv("LOTUS_DATA_DIR", str(settings.data_dir))
+    if settings.database_url:
+        monkeypatch.setenv("LOTUS_DATABASE_URL", settings.database_url)
+        for name in ("SECRET", "PSEUDONYM", "SUPPRESSION"):
+            key = base64.b64encode(secrets.token_bytes(32)).decode()
+            prefix = "k1:" if name == "PSEUDONYM" else ""
+            monkeypatch.setenv(f"LOTUS_{name}_KEY", prefix + key)
+    settings.data_dir.chmod(0o700)
+    for path in settings.data_dir.glob("lotus.db"):
+        path.chmod(0o600)
+    return lambda *arguments: lotus_here("doctor", *arguments)
+
+
+def give_bytes(runtime: Runtime) -> None:
+    """Every artifact that the factories only wrote down gets a file, and its true name."""
+    with runtime.database.write() as session:
+        for artifact in session.scalars(select(Artifact)).all():
+            content = secrets.token_bytes(8)
+            sha256 = runtime.artifacts.put(content)
+            stands = Artifact(
+                sha256=sha256,
+                size=len(content),
+                media_type=artifact.media_type,
+                state=artifact.state,
+                created_at=artifact.created_at,
+            )
+            session.add(stands)
+            session.flush()
+            for table in ("dataset_shards", "model_versions"):
+                session.execute(
+                    text(f"UPDATE {table} SET artifact_sha256 = :new WHERE artifact_sha256 = :old"),
+                    {"new": sha256, "old": artifact.sha256},
+                )
+            session.execute(delete(Artifact).where(Artifact.sha256 == artifact.sha256))
+
+
+@pytest.fixture
+def healthy(runtime: Runtime, cases: Cases) -> Runtime:
+    """A worker, one scheduled request, a sequenced log, and every file in its place."""
+    give_bytes(runtime)
+    Hand.hire(runtime, datetime.now(UTC))
+    cases.submit("ada")
+    with runtime.database.write() as session:
+        sequencer.sequence(session, now=datetime.now(UTC))
+    restore.look(runtime.database, runtime.artifacts.root, now=datetime.now(UTC))
+    return runtime
+
+
+def change(runtime: Runtime, table: Any, **values: Any) -> None:
+    with runtime.database.write() as session:
+        session.execute(update(table).values(**values))
+
+
+def findings(result: Result, area: str | None = None) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = result.document["findings"]
+    return [each for each in found if area in (None, each["area"])]
+
+
+def bad(result: Result) -> list[tuple[str, str]]:
+    return [(each["area"], each["level"]) for each in findings(result) if each["level"] != "ok"]
+
+
+def broker_missing(runtime: Runtime) -> list[tuple[str, str]]:
+    """A fleet without a broker is warned; a single machine needs none."""
+    return [] if runtime.database.is_sqlite else [("broker", "warning")]
+
+
+def test_a_healthy_service_has_no_problem(doctor: Doctor, healthy: Runtime) -> None:
+    result = doctor("--full", "--json")
+    assert result.code == 0, result.out
+    assert result.document["ok"] is True
+    assert bad(result) == broker_missing(healthy)
+    areas = {each["area"] for each in findings(result)}
+    assert areas >= {
+        "database",
+        "schema",
+        "durability",
+        "clock",
+        "workers",
+        "artifacts",
+        "keys",
+        "broker",
+        "states",
+        "models",
+        "leases",
+        "audit log",
+        "restore",
+    }
+
+
+def test_people_get_lines_that_say_what_to_do(doctor: Doctor, healthy: Runtime) -> None:
+    change(healthy, Worker, heartbeat_at=datetime.now(UTC) - timedelta(hours=1))
+    result = doctor()
+    assert result.code == 0  # a warning is no problem
+    assert "none was heard of" in result.out and "→ Start `lotus serve`" in result.out
+    assert "0 problems" in result.out
+
+
+def _old_pending_entry(runtime: Runtime) -> None:
+    then = datetime.now(UTC) - timedelta(hours=1)
+    with runtime.database.write() as session:
+        restore.pause(session, PauseReason.OPERATOR, None, actor="operator", now=then)
+    with runtime.database.write() as session:
+        session.execute(text("UPDATE service_state SET paused_at = NULL, pause_reason = NULL"))
+
+
+def _pause(runtime: Runtime) -> None:
+    with runtime.database.write() as session:
+        restore.pause(
+            session, PauseReason.DATABASE_OLDER, None, actor="service", now=datetime.now(UTC)
+        )
+
+
+def _a_file(runtime: Runtime) -> str:
+    return next(runtime.artifacts.stored())[0]
+
+
+def _write(runtime: Runtime, content: bytes) -> None:
+    runtime.artifacts.path(_a_file(runtime)).write_bytes(content)
+
+
+AILMENTS: dict[str, tuple[Callable[[Runtime], object], str, str, str]] = {
+    "a file is missing": (
+        lambda runtime: runtime.artifacts.destroy(_a_file(runtime)),
+        "artifacts",
+        "problem",
+        "missing: ",
+    ),
+    "a file is cut short": (
+        lambda runtime: _write(runtime, b""),
+        "artifacts",
+        "problem",
+        "damaged: ",
+    ),
+    "a byte of a file has changed": (
+        lambda runtime: _write(runtime, b"8 bytes!"),
+        "artifacts",
+        "problem",
+        "damaged: ",
+    ),
+    "a pseudonym key is gone": (
+        lambda runtime: change(runtime, Dataset, pseudonym_key_id="k0"),
+        "keys",
+        "problem",
+        "missing pseudonym key: k0",
+    ),
+    "a model lost its version": (
+        lambda runtime: change(runtime, ModelVersion, state=VersionState.SUPERSEDED),
+        "models",
+        "problem",
+        "without an active version: mdl_",
+    ),
+    "a request waits for too long": (
+        lambda runtime: change(
+            runtime, ErasureRequest, updated_at=datetime.now(UTC) - timedelta(days=8)
+        ),
+        "states",
+        "warning",
+        "in scheduled: req_",
+    ),
+    "nobody sequences": (
+        _old_pending_entry,
+        "audit log",
+        "problem",
+        "have waited for their place since",
+    ),
+    "the service is paused": (
+        _pause,
+        "restore",
+        "problem",
+        "(database_older)",
+    ),
+}
+
+
+@pytest.mark.parametrize("ailment", AILMENTS)
+def test_each_ailment_is_found_and_has_an_action(
+    doctor: Doctor, healthy: Runtime, ailment: str
+) -> None:
+    harm, area, level, says = AILMENTS[ailment]
+    harm(healthy)
+    result = doctor("--json")
+    assert bad(result) == [(area, level), *broker_missing(healthy)]
+    (found,) = [each for each in findings(result, area) if each["level"] == level]
+    assert says in found["says"]
+    assert found["action"]
+    assert result.code == (1 if level == "problem" else 0)
+
+
+def test_a_lease_that_nobody_takes_back_is_a_problem(doctor: Doctor, healthy: Runtime) -> None:
+    now = datetime.now(UTC)
+    Hand.hire(healthy, now).must_claim(now)
+    assert doctor("--json").code == 0
+    change(healthy, Run, lease_until=now - timedelta(minutes=6))
+    result = doctor("--json")
+    assert result.code == 1
+    assert ("leases", "problem") in bad(result)
+
+
+def test_a_changed_audit_entry_is_a_problem(doctor: Doctor, healthy: Runtime) -> None:
+    with healthy.database.write() as session:
+        if healthy.database.is_sqlite:
+            session.execute(text("DROP TRIGGER audit_entries_no_update"))
+        else:
+            session.execute(text("ALTER TABLE audit_entries DISABLE TRIGGER USER"))
+        session.execute(text("UPDATE audit_entries SET kind = 'other' WHERE \"index\" = 0"))
+    result = doctor("--json")
+    assert result.code == 1
+    assert ("audit log", "problem") in bad(result)
+
+
+def test_the_doctor_makes_no_new_key_in_place_of_a_missing_one(
+    doctor: Doctor, healthy: Runtime, settings: Settings
+) -> None:
+    if not healthy.database.is_sqlite:
+        pytest.skip("a fleet's keys are settings")
+    (settings.key_dir / "suppression.key").unlink()
+    result = doctor("--json")
+    assert result.code == 1
+    (found,) = findings(result, "keys")
+    assert found["says"] == "missing: suppression"
+    assert not (settings.key_dir / "suppression.key").exists()
+
+
+def test_keys_that_others_may_read_are_a_warning(
+    doctor: Doctor, healthy: Runtime, settings: Settings
+) -> None:
+    settings.data_dir.chmod(0o755)
+    result = doctor("--json")
+    assert result.code == 0
+    assert ("keys", "warning") in bad(result)
+
+
+def test_keys_that_are_the_same_or_not_random_are_told(
+    doctor: Doctor, healthy: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = base64.b64encode(bytes(32)).decode()
+    monkeypatch.setenv("LOTUS_SECRET_KEY", key)
+    monkeypatch.setenv("LOTUS_SUPPRESSION_KEY", key)
+    result = doctor("--json")
+    said = [each["says"] for each in findings(result, "keys")]
+    assert "LOTUS_SECRET_KEY and LOTUS_SUPPRESSION_KEY are the same" in said
+    assert "LOTUS_SECRET_KEY is no random key" in said
+    assert key not in result.out + result.err
+    assert result.code == 1
+
+
+def test_tables_of_another_version_are_a_problem_and_are_left_alone(
+    doctor: Doctor, healthy: Runtime
+) -> None:
+    with healthy.database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    result = doctor("--json")
+    assert result.code == 1
+    assert "lotus migrate" in findings(result, "schema")[0]["action"]
+    refused = doctor("--after-restore", "--resume")
+    assert refused.code == 1 and "lotus migrate" in refused.err
+    with healthy.database.read() as session:
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == "0001"
+
+
+def test_a_database_that_does_not_answer_leaves_the_other_checks(
+    doctor: Doctor, healthy: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if healthy.database.is_sqlite:
+        path = Path(str(healthy.database.url.database))
+        healthy.close()
+        for name in ("-wal", "-shm"):
+            path.with_name(path.name + name).unlink(missing_ok=True)
+        path.write_bytes(b"this is no database" * 1000)
+    else:
+        gone = f"postgresql+psycopg://jane:secret@127.0.0.1:{_free_port()}/gone"
+        monkeypatch.setenv("LOTUS_DATABASE_URL", gone)
+    result = doctor("--json")
+    assert result.code == 1
+    assert ("database", "problem") in bad(result)
+    assert findings(result, "artifacts") and findings(result, "broker")
+    assert "secret" not in json.dumps(findings(result, "database"))
+    refused = doctor("--after-restore", "--resume")
+    assert refused.code == 1
+    assert "Traceback" not in refused.err and "secret@" not in refused.err
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def test_where_there_is_no_service_the_doctor_makes_none(lotus: Doctor, tmp_path: Path) -> None:
+    result = lotus("doctor")
+    assert result.code == 1
+    assert "there is no service data" in result.err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "flags", [["--resume"], ["--pause"], ["--after-restore", "--pause", "--resume"]]
+)
+def test_flags_that_make_no_sense_together_are_refused(lotus: Doctor, flags: list[str]) -> None:
+    result = lotus("doctor", *flags)
+    assert result.code == 1
+    assert "--pause and --resume" in result.err
+
+
+class _WithBroker(Settings):
+    broker_url: str | None = None
+
+
+def test_a_broker_that_does_not_answer_is_a_problem_and_its_password_stays_out(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("kombu")
+    pytest.importorskip("redis")
+    url = f"redis://:secret@127.0.0.1:{_free_port()}/0"
+    found = broker(_WithBroker(data_dir=tmp_path, broker_url=url))
+    assert found.level is Level.PROBLEM
+    assert "secret" not in found.says + found.action
+    server = os.environ.get("LOTUS_TEST_REDIS_URL")
+    if server:
+        assert broker(_WithBroker(data_dir=tmp_path, broker_url=server)).level is Level.OK
+
+
+def test_clocks_that_are_apart_are_told(healthy: Runtime) -> None:
+    if healthy.database.is_sqlite:
+        pytest.skip("SQLite has no clock of its own")
+
+    def slow() -> datetime:
+        return datetime.now(UTC) - timedelta(minutes=1)
+
+    with healthy.database.read() as session:
+        assert clock(session, lambda: datetime.now(UTC)).level is Level.OK
+        found = clock(session, slow)
+    assert found.level is Level.PROBLEM
+    assert "60." in found.says or "59." in found.says
+
+
+# After a restore.
+
+
+@pytest.fixture
+def restored(healthy: Runtime) -> Runtime:
+    """The mark knows of three entries more, and a file is stored that the database lost."""
+    root = healthy.artifacts.root
+    mark = marks.read(root)
+    assert mark is not None
+    marks.write(root, replace(mark, size=mark.size + 3))
+    healthy.artifacts.put(b"published after the backup")
+    now = datetime.now(UTC)
+    assert restore.look(healthy.database, root, now=now) is PauseReason.DATABASE_OLDER
+    return healthy
+
+
+def test_after_a_restore_what_the_backup_does_not_know_is_listed(
+    doctor: Doctor, restored: Runtime, cases: Cases
+) -> None:
+    cases.submit("ben")  # accepted while paused: the gap begins before it
+    result = doctor("--after-restore", "--json")
+    assert result.code == 1
+    (lost,) = findings(result, "requests")
+    assert lost["says"].startswith("3 audit entries missing, from ")
+    assert "send those since" in lost["action"]
+    with restored.database.read() as session:
+        last = session.scalar(text("SELECT max(created_at) FROM audit_entries"))
+    assert f"from {str(last)[:19]} UTC" in lost["says"]
+    stray = [each["says"] for each in findings(result, "artifacts")]
+    assert any("no row refers to them" in says for says in stray)
+
+
+def test_bytes_that_are_gone_are_told_by_what_they_were_for(
+    doctor: Doctor, restored: Runtime
+) -> None:
+    for sha256, _ in list(restored.artifacts.stored()):
+        restored.artifacts.destroy(sha256)
+    result = doctor("--after-restore", "--json")
+    assert ("versions", "problem") in bad(result)
+    assert ("datasets", "problem") in bad(result)
+
+
+def test_a_person_says_go_and_the_log_says_who(doctor: Doctor, restored: Runtime) -> None:
+    now = datetime.now(UTC)
+    hand = Hand.hire(restored, now)
+    assert hand.claim(now) is None
+    gone_on = doctor("--after-restore", "--resume")
+    assert gone_on.code == 0
+    assert "resumed: runs begin again" in gone_on.out
+    assert hand.claim(now) is not None
+    with restored.database.read() as session:
+        bodies = session.scalars(
+            text("SELECT body FROM audit_pending WHERE kind = 'restore:service:resumed'")
+        ).all()
+    assert len(bodies) == 1 and b'"actor":"operator"' in bytes(bodies[0])
+    assert doctor("--json").code == 0
+    again = doctor("--after-restore", "--resume", "--json")
+    assert again.code == 0 and again.document["resumed"] is False
+
+
+def test_an_operator_pauses_before_the_first_start_after_a_restore(
+    doctor: Doctor, healthy: Runtime
+) -> None:
+    paused = doctor("--after-restore", "--pause", "--json")
+    assert paused.code == 0
+    assert "a person paused it" in findings(paused, "restore")[0]["says"]
+    now = datetime.now(UTC)
+    assert Hand.hire(healthy, now).claim(now) is None
