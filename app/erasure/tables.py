@@ -209,9 +209,7 @@ class Run(Base):
     follows_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id"))
     # How many rejected runs came before: each halves the levels of the tests.
     rung: Mapped[int] = mapped_column(default=0)
-    step: Mapped[RunStep] = mapped_column(
-        enum_text(RunStep), default=RunStep.POLICY, server_default=RunStep.POLICY
-    )
+    step: Mapped[RunStep] = mapped_column(enum_text(RunStep), server_default=RunStep.POLICY)
     # The fencing token: a write that names another attempt finds no row.
     attempt: Mapped[int] = mapped_column(default=0)
     # Attempts that ended without a result and not by a stop of the service.

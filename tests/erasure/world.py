@@ -13,7 +13,8 @@ from sqlalchemy import event, func, select
 
 from app.audit.sequencer import sequence
 from app.config import Settings
-from app.erasure import arrivals, leases, publishing
+from app.erasure import arrivals, breaker, leases, publishing, rejecting
+from app.erasure.failing import Fault
 from app.erasure.leases import Claim
 from app.erasure.locks import Fence
 from app.erasure.states import LEASED_RUN, LIVE_RUN, ItemState, RunState
@@ -163,7 +164,7 @@ class World:
             if state is RunState.RUNNING:
                 self.go_on(fence)
         hand, now = self.hands[0], self.now
-        hand.end(publishing.reject, fence, now, "candidate", "distinguishable", None)
+        hand.end(rejecting.reject, fence, now, "candidate", "distinguishable", None)
 
     def renew(self, fence: Fence) -> None:
         with self.runtime.database.write() as session:
@@ -178,22 +179,18 @@ class World:
             leases.put_down(session, fence, actor="service", now=self.now)
 
     def crash(self, fence: Fence) -> None:
-        self._end_badly(leases.give_back, fence, ErrorClass.STORAGE)
+        self._end_badly(
+            leases.give_back, fence, error_class=ErrorClass.OUT_OF_MEMORY, detail="stated by a test"
+        )
 
     def fail(self, fence: Fence) -> None:
-        self._end_badly(leases.fail, fence, ErrorClass.NUMERICAL)
+        """A fault that may be of one item's making."""
+        fault = Fault(ErrorClass.NUMERICAL, "stated by a test", apart=True)
+        self._end_badly(leases.fail, fence, fault=fault)
 
-    def _end_badly(self, end: Callable[..., Any], fence: Fence, error: ErrorClass) -> None:
+    def _end_badly(self, end: Callable[..., Any], fence: Fence, **fault: Any) -> None:
         with self.runtime.database.write() as session:
-            end(
-                session,
-                self.runtime.keyring,
-                fence,
-                error_class=error,
-                detail="stated by a test",
-                actor="service",
-                now=self.now,
-            )
+            end(session, self.runtime.keyring, fence, **fault, actor="service", now=self.now)
 
     def offer_version(self, model: UUID) -> None:
         """Trained elsewhere and uploaded; nobody has read it yet."""
@@ -245,10 +242,10 @@ class World:
             sequence(session, now=self.now)
 
     def let_faults_stop(self) -> None:
-        """Workers that no longer crash, and time enough."""
+        """Workers that no longer crash, and time enough: the longest pause of a model is over."""
         self.now = self._latest
         for _ in range(60):
-            self.move_clock(300)
+            self.move_clock(int(breaker.LONGEST_PAUSE.total_seconds()))
             self.sweep()
             self.check_version()
             claim = self.hands[0].claim(self.now)
