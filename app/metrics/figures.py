@@ -18,7 +18,7 @@ from app.erasure import breaker
 from app.erasure.queue import effective_due
 from app.erasure.states import LEASED_RUN, OPEN_REQUEST, RUN, RunState
 from app.erasure.tables import IS_OPEN, ErasureRequest, Run, Worker
-from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
+from app.registry.tables import Dataset, ModelVersion, RegistrationState, VersionState
 from app.restore import service as restore
 from app.version import code_version
 from app.webhooks.tables import DeliveryState, WebhookDelivery
