@@ -10,6 +10,7 @@ from app import health, observability
 from app.audit.endpoints import router as audit
 from app.config import Settings
 from app.erasure.endpoints import router as erasure_requests
+from app.erasure.rollback_endpoints import router as rollbacks
 from app.erasure.run_endpoints import router as runs
 from app.http import problems
 from app.http.limits import BodyLimits
@@ -46,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(observability.RequestLog)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    for router in (erasure_requests, runs, registry, audit):
+    for router in (erasure_requests, runs, registry, rollbacks, audit):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

@@ -231,12 +231,10 @@ def _mark_covered(
     covering = session.scalar(
         select(UnlearnedSample.run_id)
         .join(ItemSample, ItemSample.sample_id == UnlearnedSample.sample_id)
-        .join(Run, Run.id == UnlearnedSample.run_id)
-        .join(ModelVersion, ModelVersion.id == Run.base_version_id)
         .where(
             ItemSample.item_id == item.id,
             UnlearnedSample.model_id == model.id,
-            ModelVersion.lineage_id == base.lineage_id,
+            subjects.counts_in(base.lineage_id),
         )
         .order_by(UnlearnedSample.run_id.desc())
         .limit(1)

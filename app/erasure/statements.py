@@ -22,6 +22,7 @@ from app.certificates.statement import (
 from app.erasure.first_page import first_page
 from app.erasure.no_match import case_facts, no_match_case
 from app.erasure.states import ItemState, Outcome
+from app.erasure.subjects import counts_in
 from app.erasure.tables import (
     ErasureItem,
     ErasureRequest,
@@ -110,22 +111,17 @@ def _runs_that_unlearned(session: Session, item: ErasureItem) -> list[UUID]:
     only runs of the lineage that the published version stands in."""
     assert item.run_id is not None
     lineage = (
-        select(ModelVersion.lineage_id)
-        .join(Run, Run.base_version_id == ModelVersion.id)
-        .where(Run.id == item.run_id)
-        .scalar_subquery()
+        select(ModelVersion.lineage_id).where(ModelVersion.run_id == item.run_id).scalar_subquery()
     )
     return list(
         session.scalars(
             select(UnlearnedSample.run_id)
             .distinct()
             .join(ItemSample, ItemSample.sample_id == UnlearnedSample.sample_id)
-            .join(Run, Run.id == UnlearnedSample.run_id)
-            .join(ModelVersion, ModelVersion.id == Run.base_version_id)
             .where(
                 ItemSample.item_id == item.id,
                 UnlearnedSample.model_id == item.model_id,
-                ModelVersion.lineage_id == lineage,
+                counts_in(lineage),
             )
             .order_by(UnlearnedSample.run_id)
         )

@@ -180,6 +180,7 @@ def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -
     First in its transaction: it waits for the requests that are being accepted.
     """
     _wait_for_requests(session, check.model.controller_id)
+    _hold_model(session, check.model.id)
     active = session.scalar(
         select(ModelVersion)
         .where(ModelVersion.model_id == check.model.id)
@@ -259,6 +260,11 @@ def _wait_for_requests(session: Session, controller: UUID) -> None:
     session.execute(
         select(Controller.id).where(Controller.id == controller).with_for_update(key_share=True)
     )
+
+
+def _hold_model(session: Session, model: UUID) -> None:
+    """A run that publishes and a rollback hold it too: only one of them changes what is current."""
+    session.execute(select(Model.id).where(Model.id == model).with_for_update(key_share=True))
 
 
 def _free(
