@@ -91,7 +91,7 @@ def roll_back(
     _check_window(model, taken, now)
     if not store.exists(target.artifact_sha256):
         raise Unavailable("The version's file is not in the store.")
-    items = _resting_on(session, model, target, taken)
+    items = _resting_on(session, active, target, taken)
     _check_open(session, items)
     _take_back(session, model, target, taken, len(items), actor, now)
     reopened = _reopen(session, keyring, model, items, Cause(Event.ROLLED_BACK, actor, now))
@@ -168,18 +168,21 @@ def _check_window(model: Model, taken: Sequence[ModelVersion], now: datetime) ->
 
 
 def _resting_on(
-    session: Session, model: Model, target: ModelVersion, taken: Sequence[ModelVersion]
+    session: Session, active: ModelVersion, target: ModelVersion, taken: Sequence[ModelVersion]
 ) -> Sequence[ErasureItem]:
-    """Published items whose run stands in no version up to the target."""
-    stands = exists().where(
-        _Standing.run_id == ErasureItem.run_id,
+    """Published items whose run stands in the current version, and not in the target."""
+    run = exists().where(_Standing.run_id == ErasureItem.run_id, _Standing.taken_back_at.is_(None))
+    now = run.where(_Standing.lineage_id == active.lineage_id)
+    then = run.where(
         _Standing.lineage_id == target.lineage_id,
-        _Standing.taken_back_at.is_(None),
         _Standing.id.not_in([version.id for version in taken]),
     )
     return session.scalars(
         select(ErasureItem).where(
-            ErasureItem.model_id == model.id, ErasureItem.state == ItemState.PUBLISHED, ~stands
+            ErasureItem.model_id == active.model_id,
+            ErasureItem.state == ItemState.PUBLISHED,
+            now,
+            ~then,
         )
     ).all()
 

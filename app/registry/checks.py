@@ -179,8 +179,7 @@ def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -
 
     First in its transaction: it waits for the requests that are being accepted.
     """
-    _wait_for_requests(session, check.model.controller_id)
-    _hold_model(session, check.model.id)
+    _hold_still(session, check.model)
     active = session.scalar(
         select(ModelVersion)
         .where(ModelVersion.model_id == check.model.id)
@@ -254,17 +253,14 @@ def end_version_invalid(
         )
 
 
-def _wait_for_requests(session: Session, controller: UUID) -> None:
-    """A request holds this row while it looks for models. One that began before has its items in
-    the database now; one that begins later will see what this transaction makes ready."""
-    session.execute(
-        select(Controller.id).where(Controller.id == controller).with_for_update(key_share=True)
-    )
-
-
-def _hold_model(session: Session, model: UUID) -> None:
-    """A run that publishes and a rollback hold it too: only one of them changes what is current."""
-    session.execute(select(Model.id).where(Model.id == model).with_for_update(key_share=True))
+def _hold_still(session: Session, model: Model) -> None:
+    """A request holds its controller while it looks for models: one that began before has its items
+    in the database now, a later one will see what becomes ready here. Whoever else changes what is
+    current holds the model."""
+    for table, identity in ((Controller, model.controller_id), (Model, model.id)):
+        session.execute(
+            select(table.id).where(table.id == identity).with_for_update(key_share=True)
+        )
 
 
 def _free(

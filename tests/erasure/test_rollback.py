@@ -339,6 +339,23 @@ def test_a_closed_case_is_not_reopened(
     versions.refused("case-closed")
 
 
+def test_a_closed_case_that_does_not_rest_on_what_is_taken_back_is_in_nobody_s_way(
+    cases: Cases, hand: Hand, versions: Versions, runtime: Runtime
+) -> None:
+    """It was unlearned in the lineage before; what came since was never unlearned for it."""
+    closed = cases.submit("ada")
+    publish(hand)
+    with runtime.database.write() as session:
+        session.scalars(select(ErasureRequest)).one().closed_at = soon()
+    versions.train_elsewhere("retrained")
+    ben = cases.submit("ben")
+    publish(hand)
+    assert versions.states() == {1: "superseded", 2: "superseded", 3: "superseded", 4: "active"}
+    body = versions.roll_back().json()
+    assert (body["to_version"]["number"], body["reopened"]) == (3, 1)
+    assert (cases.state(closed), cases.state(ben)) == ("completed", "scheduled")
+
+
 @pytest.mark.parametrize(
     "body",
     [
