@@ -24,7 +24,7 @@ from app import observability
 from app.audit import sequencer
 from app.audit.kinds import worker_actor
 from app.config import Settings
-from app.erasure import leases, queue
+from app.erasure import closing, leases, queue
 from app.erasure.leases import Claim
 from app.erasure.locks import LeaseLost
 from app.erasure.tables import ErrorClass, Run, Worker
@@ -55,6 +55,7 @@ class LocalWorker:
         self.id = _register(runtime)
         self.run: tuple[subprocess.Popen[bytes], Claim] | None = None
         self.registration: subprocess.Popen[bytes] | None = None
+        self.closing: subprocess.Popen[bytes] | None = None
         self.set_aside: dict[UUID, datetime] = {}
         self.next_sweep = self.next_heartbeat = self.next_clearing = LONG_AGO
 
@@ -70,6 +71,7 @@ class LocalWorker:
             self._sweep,
             self._clear,
             self._registrations,
+            self._closings,
             self._reap,
             self._keep_starting_run,
             self._claim,
@@ -81,8 +83,9 @@ class LocalWorker:
 
     def stop(self, now: datetime) -> None:
         """Ends the children in order; the run waits for the next start and loses no attempt."""
-        if self.registration is not None:
-            _end(self.registration)
+        for process in (self.registration, self.closing):
+            if process is not None:
+                _end(process)
         if self.run is None:
             return
         process, claim = self.run
@@ -160,6 +163,15 @@ class LocalWorker:
                 waiting = checks.anything_waits(session, now=now)
             if waiting:
                 self.registration = _start("workers.registration")
+
+    def _closings(self, now: datetime) -> None:
+        if self.closing is not None and self.closing.poll() is not None:
+            self.closing = None
+        if self.closing is None:
+            with self.runtime.database.read() as session:
+                due = closing.anything_due(session, now)
+            if due:
+                self.closing = _start("workers.closing")
 
     def _sequence(self, now: datetime) -> None:
         with self.runtime.database.read() as session:

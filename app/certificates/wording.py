@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.certificates.statement import ModelErasure, SearchedDataset
+from app.certificates.statement import Destruction, ModelErasure, SearchedDataset
 from app.ids import run_id, version_id
 
 _OUT_OF_SCOPE = (
@@ -43,6 +43,17 @@ def unlearned_claims(models: Sequence[ModelErasure], *, accepted: bool) -> tuple
             "published all the same."
         )
     return tuple(claims)
+
+
+def closed_claim(destroyed: Sequence[Destruction]) -> str:
+    """`destroyed` is what the certificate states as done."""
+    rows = sum(one.count or 0 for one in destroyed if one.what == "data_rows")
+    files = sum(one.what == "shard" for one in destroyed)
+    weights = sum(one.what == "weights" for one in destroyed)
+    return (
+        f"The case is closed: its links to the person were cut, and {rows} data rows, {files} "
+        f"earlier files of data and {weights} files of earlier weights were destroyed."
+    )
 
 
 def unlearned_limits(models: Sequence[ModelErasure], *, chosen: bool = False) -> tuple[str, ...]:
