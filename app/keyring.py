@@ -47,6 +47,10 @@ class Keyring:
         message = b"sample\x00" + dataset_id.bytes + b"\x00" + sample_id.encode()
         return _hmac(self.pseudonym[key_id], message)
 
+    def forget_set_salt(self, run: UUID) -> bytes:
+        """The same in every certificate of a run, so that they commit to one forget set."""
+        return self.digest("forget-set", run.bytes)
+
     def digest(self, purpose: str, content: bytes) -> bytes:
         """Keyed digest of something that must be compared but not kept, such as a body or a key."""
         return _hmac(self.secret, purpose.encode() + b"\x00" + content)

@@ -4,6 +4,7 @@ from sqlalchemy import MetaData
 
 import app.audit.tables
 import app.certificates.tables
+import app.erasure.closing_tables
 import app.erasure.tables
 import app.http.tables
 import app.keys.tables

@@ -54,6 +54,7 @@ class Version(Registration):
     run: str | None = None
     created_at: datetime | None = None
     published_at: datetime | None = None
+    taken_back_at: datetime | None = None
 
 
 class CurrentVersion(Answer):
@@ -118,6 +119,8 @@ class ErasureSummary(Answer):
     due_at: datetime
     overdue: bool
     completed_at: datetime | None = None
+    closes_at: datetime | None = None
+    closed_at: datetime | None = None
     updated_at: datetime
 
     @property

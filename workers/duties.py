@@ -5,7 +5,7 @@ import logging
 from datetime import datetime, timedelta
 
 from app.audit import sequencer
-from app.erasure import leases, queue
+from app.erasure import closing, leases, queue
 from app.observability import fields
 from app.registry import checks
 from app.runtime import Runtime
@@ -39,6 +39,12 @@ def clear(runtime: Runtime, now: datetime) -> None:
 def uploads_wait(runtime: Runtime, now: datetime) -> bool:
     with runtime.database.read() as session:
         return checks.anything_waits(session, now=now)
+
+
+def cases_close(runtime: Runtime, now: datetime) -> bool:
+    """Is there a completed case whose window is over, or that has begun to close?"""
+    with runtime.database.read() as session:
+        return closing.anything_due(session, now)
 
 
 def runs_wait(runtime: Runtime, now: datetime) -> bool:

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 from uuid import UUID
 
+from app.erasure import candidates, unneeded
 from app.registry.artifacts import (
     LONGEST_UNUSED,
     is_stored,
@@ -26,6 +27,8 @@ def work_of(dataset: UUID, attempt: int) -> str:
 def clear_leftovers(runtime: Runtime, *, now: datetime) -> None:
     _clear_uploads(runtime, now)
     _clear_work(runtime)
+    _end_candidates(runtime, now)
+    clear_unneeded(runtime, now=now)
     _clear_strays(runtime, now)
     runtime.artifacts.sweep_drafts(now - LONGEST_UNUSED)
 
@@ -55,6 +58,24 @@ def _is_needed(runtime: Runtime, work: str) -> bool:
         return False
     with runtime.database.read() as session:
         return is_current(session, UUID(hex=named[1]), int(named[2]))
+
+
+def _end_candidates(runtime: Runtime, now: datetime) -> None:
+    with runtime.database.read() as session:
+        over = candidates.over(session, now=now)
+    for version in over:
+        with runtime.database.write() as session:
+            candidates.end(session, version, now=now)
+
+
+def clear_unneeded(runtime: Runtime, *, now: datetime) -> None:
+    """Stored files that no version or shard needs any more, and that nobody may still read."""
+    with runtime.database.write() as session:
+        unneeded.let_orphans_go(session, now=now)
+        waiting = unneeded.waiting(session)
+    for sha256 in waiting:
+        with runtime.database.write() as session:
+            unneeded.destroy(session, runtime.artifacts, sha256, now=now)
 
 
 def _clear_strays(runtime: Runtime, now: datetime) -> None:

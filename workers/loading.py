@@ -91,7 +91,7 @@ class Source:
             ]
             rows = session.execute(
                 select(Sample.id, Sample.row, Sample.label, Sample.split)
-                .where(Sample.dataset_id == dataset_id)
+                .where(Sample.dataset_id == dataset_id, Sample.destroyed_at.is_(None))
                 .order_by(Sample.row)
             ).all()
         self._ids = np.array([row.id for row in rows], dtype=np.int64)

@@ -43,6 +43,7 @@ class LocalWorker:
         self.supervisor = Supervisor(runtime, self.id)
         self.run: HeldRun | None = None
         self.registration: subprocess.Popen[bytes] | None = None
+        self.closing: subprocess.Popen[bytes] | None = None
         self.next_sweep = self.next_heartbeat = self.next_clearing = LONG_AGO
 
     def tick(self, now: datetime) -> None:
@@ -57,6 +58,7 @@ class LocalWorker:
             self._sweep,
             self._clear,
             self._registrations,
+            self._closings,
             self._reap,
             self._claim,
         ):
@@ -67,8 +69,9 @@ class LocalWorker:
 
     def stop(self, now: datetime) -> None:
         """Ends the children in order; the run waits for the next start and loses no attempt."""
-        if self.registration is not None:
-            end(self.registration)
+        for process in (self.registration, self.closing):
+            if process is not None:
+                end(process)
         if self.run is not None:
             self.run.put_down(now)
 
@@ -86,6 +89,12 @@ class LocalWorker:
             self.registration = None
         if self.registration is None and duties.uploads_wait(self.runtime, now):
             self.registration = start("workers.registration")
+
+    def _closings(self, now: datetime) -> None:
+        if self.closing is not None and self.closing.poll() is not None:
+            self.closing = None
+        if self.closing is None and duties.cases_close(self.runtime, now):
+            self.closing = start("workers.closing")
 
     def _sequence(self, now: datetime) -> None:
         duties.sequence(self.runtime, now)

@@ -6,6 +6,7 @@ A shard is a safetensors file with one tensor, `inputs`: (rows, channels, height
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class ShardWriter:
         return self.files
 
     def _write(self, inputs: Inputs) -> None:
-        content = safetensors.numpy.save({"inputs": np.ascontiguousarray(inputs)})
+        content = shard_bytes(inputs)
         path = self.folder / f"shard-{len(self.files)}"
         with path.open("xb") as file:
             file.write(content)
@@ -66,6 +67,17 @@ class ShardWriter:
         digest = hashlib.sha256(content).hexdigest()
         self.files.append(ShardFile(path, digest, len(content), self._first_row, len(inputs)))
         self._first_row += len(inputs)
+
+
+def shard_bytes(inputs: Inputs) -> bytes:
+    return safetensors.numpy.save({"inputs": np.ascontiguousarray(inputs)})
+
+
+def without_rows(inputs: Inputs, positions: Sequence[int]) -> Inputs:
+    """The same shape, with zeros in these rows: every other row keeps its place."""
+    left = inputs.copy()
+    left[list(positions)] = 0
+    return left
 
 
 def rows_per_shard(inputs: Inputs) -> int:

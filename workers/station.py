@@ -28,6 +28,8 @@ from workers.supervisor import Supervisor, end, start
 
 log = logging.getLogger("lotus.worker")
 
+# What reads files that strangers wrote, or rewrites ours, does it in a process of its own.
+REGISTRATION, CLOSING = "workers.registration", "workers.closing"
 HEARTBEAT_SECONDS = 15.0
 LOOK_SECONDS = 0.25
 
@@ -47,7 +49,7 @@ class Station:
         self.supervisor = Supervisor(self.runtime, self.id, self.device.environment)
         self.pulse = Pulse(celery, f"pulse.{self.id.hex}")
         self._work = threading.Lock()
-        self._registration = threading.Lock()
+        self._alone = {module: threading.Lock() for module in (REGISTRATION, CLOSING)}
         threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
         log.info("worker started", extra=fields(worker=self.id, role=role))
 
@@ -61,14 +63,15 @@ class Station:
                 self._see_through(held)
                 self.supervisor.let_go()
 
-    def register(self, waiting: bool) -> None:
-        """Has uploads checked in a process of their own, if any wait and none is at it."""
-        if not waiting or not self._registration.acquire(blocking=False):
+    def have_done(self, module: str) -> None:
+        """Sees a process of this module through, unless one of this worker's is at it already."""
+        alone = self._alone[module]
+        if not alone.acquire(blocking=False):
             return
         try:
-            self._follow(start("workers.registration"))
+            self._follow(start(module))
         finally:
-            self._registration.release()
+            alone.release()
 
     def _see_through(self, held: Any) -> None:
         while True:

@@ -22,7 +22,14 @@ def work() -> None:
 
 @app.task(name=bell.REGISTER_TASK)
 def register() -> None:
-    station.current().register(duties.uploads_wait(station.current().runtime, datetime.now(UTC)))
+    if duties.uploads_wait(station.current().runtime, datetime.now(UTC)):
+        station.current().have_done(station.REGISTRATION)
+
+
+@app.task(name="lotus.close")
+def close() -> None:
+    if duties.cases_close(station.current().runtime, datetime.now(UTC)):
+        station.current().have_done(station.CLOSING)
 
 
 @app.task(name=PULSE_TASK)

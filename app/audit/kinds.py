@@ -33,6 +33,9 @@ class Kind(StrEnum):
     RUN_FORMED = "erasure:run:formed"
     RUN_MOVED = "erasure:run:moved"
     VERSION_PUBLISHED = "erasure:version:published"
+    VERSION_RESTORED = "erasure:version:restored"
+    VERSION_DESTROYED = "erasure:version:destroyed"
+    REQUEST_CLOSED = "erasure:request:closed"
     CANDIDATE_KEPT = "erasure:candidate:kept"
     MODEL_PAUSED = "erasure:model:paused"
     MODEL_RESUMED = "erasure:model:resumed"
@@ -46,6 +49,7 @@ class Kind(StrEnum):
     VERSION_READY = "registry:version:ready"
     VERSION_INVALID = "registry:version:invalid"
     POLICY_CHANGED = "registry:policy:changed"
+    SHARD_REWRITTEN = "registry:shard:rewritten"
     ARTIFACT_DESTROYED = "storage:artifact:destroyed"
     KEY_CREATED = "keys:key:created"
     CERTIFICATE_WRITTEN = "certificates:certificate:written"
@@ -165,6 +169,56 @@ class VersionPublished(Facts):
     sha256: Sha256
     parent_sha256: Sha256
     forget_count: Count
+
+
+class VersionRestored(Facts):
+    """`version` is current again; `taken_back` are those that came after it."""
+
+    kind = Kind.VERSION_RESTORED
+    controller: ControllerId
+    model: ModelId
+    version: VersionId
+    sha256: Sha256
+    taken_back: Annotated[tuple[VersionId, ...], Field(min_length=1)]
+    reopened: Count
+    actor: Actor
+
+
+class VersionDestroyed(Facts):
+    """Nobody can use the version any more. Its file goes when no other version has the same."""
+
+    kind = Kind.VERSION_DESTROYED
+    controller: ControllerId
+    model: ModelId
+    version: VersionId
+    number: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+    reason: Code
+    request: RequestId | None = None
+
+
+class RequestClosed(Facts):
+    """The case's links are cut, and what is destroyed with it is decided."""
+
+    kind = Kind.REQUEST_CLOSED
+    controller: ControllerId
+    request: RequestId
+    link_count: Count
+    row_count: Count
+    shard_count: Count
+    version_count: Count
+    suppressed_until: Instant
+
+
+class ShardRewritten(Facts):
+    """A file of a dataset's rows was replaced by one that holds zeros in place of some."""
+
+    kind = Kind.SHARD_REWRITTEN
+    controller: ControllerId
+    dataset: DatasetId
+    number: Count
+    sha256: Sha256
+    replaced_sha256: Sha256
 
 
 class CandidateKept(Facts):

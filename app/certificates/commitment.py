@@ -29,10 +29,21 @@ class Commitment(BaseModel):
 
 def commit(sample_refs: Iterable[bytes], salt: bytes) -> Commitment:
     """A reference that is given twice counts once. Raises ValueError for a salt of another size."""
+    return commit_leaves((leaf_of(ref, salt) for ref in sample_refs), salt)
+
+
+def leaf_of(sample_ref: bytes, salt: bytes) -> bytes:
     if len(salt) != SALT_BYTES:
         raise ValueError(f"the salt must be {SALT_BYTES} bytes")
-    leaves = sorted({hmac.new(salt, ref, hashlib.sha256).digest() for ref in sample_refs})
+    return hmac.new(salt, sample_ref, hashlib.sha256).digest()
+
+
+def commit_leaves(leaves: Iterable[bytes], salt: bytes) -> Commitment:
+    """The same from leaves made before, where the references are no longer there."""
+    if len(salt) != SALT_BYTES:
+        raise ValueError(f"the salt must be {SALT_BYTES} bytes")
+    ordered = sorted(set(leaves))
     tree = Subtrees(0, [])
-    for leaf in leaves:
+    for leaf in ordered:
         tree.add(leaf_hash(leaf))
-    return Commitment(root=tree.root().hex(), salt=salt.hex(), count=len(leaves))
+    return Commitment(root=tree.root().hex(), salt=salt.hex(), count=len(ordered))

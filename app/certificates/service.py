@@ -1,6 +1,7 @@
 """Writing a certificate: its exact payload, and that payload's digest in the audit log."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -9,7 +10,15 @@ from sqlalchemy.orm import Session, aliased
 
 from app.audit.kinds import CertificateWritten
 from app.audit.log import append
-from app.certificates.statement import NoMatchCase, Replaced, UnlearnedCase, statement_of
+from app.certificates import wording
+from app.certificates.statement import (
+    Destruction,
+    NoMatchCase,
+    Replaced,
+    Statement,
+    UnlearnedCase,
+    statement_of,
+)
 from app.certificates.tables import Certificate, CertificateState
 from app.ids import new_id
 
@@ -25,6 +34,20 @@ def newest(session: Session, request_id: UUID) -> Certificate | None:
             ~exists().where(_Later.replaces_id == Certificate.id),
         )
     )
+
+
+def restate(
+    session: Session, request_id: UUID, destroyed: Sequence[Destruction], *, now: datetime
+) -> Certificate | None:
+    """A newer certificate with what has been destroyed since, and otherwise what the present one
+    says: the rows that it was written from may be gone. None if the request has none."""
+    present = newest(session, request_id)
+    if present is None:
+        return None
+    case = Statement.model_validate_json(present.payload).predicate
+    claims = (*case.claims, wording.closed_claim(destroyed))
+    closed = case.model_copy(update={"destruction": tuple(destroyed), "claims": claims})
+    return write(session, closed, now=now)
 
 
 def write(session: Session, case: UnlearnedCase | NoMatchCase, *, now: datetime) -> Certificate:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.certificates.statement import Attempt, ModelErasure, SearchedDataset
+from app.certificates.statement import Attempt, Destruction, ModelErasure, SearchedDataset
 from app.ids import run_id, version_id
 
 RETRAIN = "retrain"
@@ -74,6 +74,17 @@ def _how(model: ModelErasure, last: Attempt) -> list[str]:
             "one of these."
         )
     return told
+
+
+def closed_claim(destroyed: Sequence[Destruction]) -> str:
+    """`destroyed` is what the certificate states as done."""
+    rows = sum(one.count or 0 for one in destroyed if one.what == "data_rows")
+    files = sum(one.what == "shard" for one in destroyed)
+    weights = sum(one.what == "weights" for one in destroyed)
+    return (
+        f"The case is closed: its links to the person were cut, and {rows} data rows, {files} "
+        f"earlier files of data and {weights} files of earlier weights were destroyed."
+    )
 
 
 def unlearned_limits(models: Sequence[ModelErasure], *, chosen: bool = False) -> tuple[str, ...]:

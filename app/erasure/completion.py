@@ -12,6 +12,7 @@ from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState, request_state_of
 from app.erasure.tables import ErasureItem, ReasonCode
 from app.erasure.transitions import Cause, move_request
+from app.erasure.window import window_of_items
 from app.keyring import Keyring
 
 # States that a person set and that only a person lifts: items do not move a request out of them.
@@ -50,6 +51,7 @@ def settle(
                 cause,
                 outcome=_outcome(items),
                 completed_at=cause.now,
+                next_closing_at=cause.now + window_of_items(session, request.id),
             )
             certificates.write(request, now=cause.now)
         else:

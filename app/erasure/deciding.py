@@ -23,7 +23,7 @@ from app.http.problems import FieldError, InvalidInput, NotFound, Problem, field
 from app.keyring import Keyring
 from app.registry.method_settings import Method, checked, execution_of
 from app.registry.policy import Policy, TrainingRecipe
-from app.registry.tables import Model
+from app.registry.tables import Model, ModelVersion, VersionState
 
 _WAITING = (ItemState.NEEDS_DECISION, ItemState.FAILED)
 # GDPR Art. 17(3) and Art. 12(5)(6): what a refusal may rest on. The other codes are the service's.
@@ -50,6 +50,12 @@ class NoTrainingRecipe(Problem):
     status = 409
     code = "no-training-recipe"
     title = "The model has no training recipe"
+
+
+class CandidateDestroyed(Problem):
+    status = 409
+    code = "candidate-destroyed"
+    title = "The candidate's weights are no longer kept"
 
 
 class CandidateOutdated(Problem):
@@ -168,6 +174,10 @@ def _accept(session: Session, keyring: Keyring, item: ErasureItem, cause: Cause)
     run, _ = _run_and_model(session, item)
     if run.state is not RunState.REJECTED:
         raise IllegalMove("The run failed and left no candidate to accept; retry or refuse.")
+    assert run.candidate_version_id is not None
+    candidate = session.get_one(ModelVersion, run.candidate_version_id, populate_existing=True)
+    if candidate.state is VersionState.DESTROYED:
+        raise CandidateDestroyed("They are kept until the due date at most. Retry or refuse.")
     if len(_waiting_with(session, run)) != len(items_of(session, run)):
         raise CandidateOutdated(
             "A request whose samples this candidate unlearned was cancelled or refused since. "

@@ -167,7 +167,12 @@ def forget_samples(session: Session, run: Run) -> set[int]:
             select(Sample.id)
             .distinct()
             .join(ItemSample, ItemSample.sample_id == Sample.id)
-            .where(ItemSample.item_id.in_(items), Sample.split == SampleSplit.TRAIN, known)
+            .where(
+                ItemSample.item_id.in_(items),
+                Sample.split == SampleSplit.TRAIN,
+                Sample.destroyed_at.is_(None),
+                known,
+            )
         )
     )
 
@@ -242,33 +247,35 @@ def _without_covered(
             .where(
                 ItemSample.item_id.in_([item.id for item in items]),
                 Sample.split == SampleSplit.TRAIN,
+                Sample.destroyed_at.is_(None),
                 ~subjects.is_unlearned(model.id, base.lineage_id),
             )
         )
     )
     for item in items:
-        if item.id not in left:
-            _mark_covered(session, item, model, base, cause)
+        # Rows that another case destroyed may have been all there was: a person has to see that.
+        if item.id not in left and not _mark_covered(session, item, model, base, cause):
+            left.add(item.id)
     return [item for item in items if item.id in left]
 
 
 def _mark_covered(
     session: Session, item: ErasureItem, model: Model, base: ModelVersion, cause: Cause
-) -> None:
-    """Another request's run took the same samples while this item waited."""
+) -> bool:
+    """Another request's run took the same samples while this item waited; False if none did."""
     covering = session.scalar(
         select(UnlearnedSample.run_id)
         .join(ItemSample, ItemSample.sample_id == UnlearnedSample.sample_id)
-        .join(Run, Run.id == UnlearnedSample.run_id)
-        .join(ModelVersion, ModelVersion.id == Run.base_version_id)
         .where(
             ItemSample.item_id == item.id,
             UnlearnedSample.model_id == model.id,
-            ModelVersion.lineage_id == base.lineage_id,
+            subjects.counts_in(base.lineage_id),
         )
         .order_by(UnlearnedSample.run_id.desc())
         .limit(1)
     )
+    if covering is None:
+        return False
     detail = session.scalars(select(Run.verdict_detail).where(Run.id == covering)).first()
     move_item(
         session,
@@ -280,6 +287,7 @@ def _mark_covered(
         numbers={"outcome": (detail or {}).get("outcome"), "covered": True},
         published_at=cause.now,
     )
+    return True
 
 
 def _earliest_due(session: Session, items: Sequence[ErasureItem]) -> Any:

@@ -76,7 +76,11 @@ def _train_by_class(session: Session, own: Select[int]) -> dict[int, int]:
 
 def _train_count(session: Session, dataset: UUID) -> int:
     return session.scalars(
-        select(func.count()).where(Sample.dataset_id == dataset, Sample.split == SampleSplit.TRAIN)
+        select(func.count()).where(
+            Sample.dataset_id == dataset,
+            Sample.split == SampleSplit.TRAIN,
+            Sample.destroyed_at.is_(None),
+        )
     ).one()
 
 
@@ -88,6 +92,7 @@ def _unseen_by_class(session: Session, dataset: UUID, own: Select[int]) -> dict[
         .where(
             Sample.dataset_id == dataset,
             Sample.split != SampleSplit.TRAIN,
+            Sample.destroyed_at.is_(None),
             Sample.id.not_in(own),
         )
         .group_by(Sample.split, Sample.label)

@@ -25,6 +25,7 @@ from app.erasure.tables import (
     SuppressionEntry,
 )
 from app.erasure.transitions import Cause, Event, create_item, move_request
+from app.erasure.window import window_of
 from app.http.problems import FieldError, InvalidInput, Problem
 from app.ids import controller_id, model_id, request_id
 from app.keyring import Keyring
@@ -219,17 +220,23 @@ def _close_without_work(
         outcome=Outcome.NO_MATCH,
         earlier_request_id=earlier,
         completed_at=cause.now,
+        next_closing_at=cause.now + window_of(match.model.policy for match in matches),
     )
 
 
 def _earlier_case(
     session: Session, controller: UUID, references: Sequence[Reference], now: datetime
 ) -> UUID | None:
-    """The case that already unlearned this person: suppressed, or published and still open."""
+    """The case that already unlearned this person: suppressed, or published and still open.
+
+    A person of whom a closed case found nothing is suppressed as well, and was never unlearned.
+    """
     tags = [reference.suppression_tag for reference in references]
     suppressed = session.scalar(
         select(SuppressionEntry.request_id)
+        .join(ErasureItem, ErasureItem.request_id == SuppressionEntry.request_id)
         .where(
+            ErasureItem.state == ItemState.PUBLISHED,
             SuppressionEntry.controller_id == controller,
             SuppressionEntry.tag.in_(tags),
             SuppressionEntry.until > now,

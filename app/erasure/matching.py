@@ -68,12 +68,12 @@ def match(
     nothing = subjects.Found(0, 0)
     found = [(model, by_dataset.get(model.dataset_id, nothing)) for model in models]
     return [
-        Match(model, counts, bool(counts.train) and _covered(session, model, refs))
+        Match(model, counts, bool(counts.train) and covered(session, model, refs))
         for model, counts in found
     ]
 
 
-def _covered(session: Session, model: Model, refs: Sequence[bytes]) -> bool:
+def covered(session: Session, model: Model, refs: Sequence[bytes]) -> bool:
     """Whether the current version's lineage has unlearned every training sample of the person."""
     lineage = session.scalar(
         select(ModelVersion.lineage_id).where(

@@ -1,5 +1,6 @@
 """What the certificate of a search that found nothing states."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -7,20 +8,23 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.certificates import wording
-from app.certificates.statement import NoMatchCase, SearchedDataset, Times
+from app.certificates.statement import Destruction, NoMatchCase, SearchedDataset, Times
 from app.erasure import matching
 from app.erasure.tables import ErasureRequest, ReasonCode, RequestSubject
 from app.registry.tables import Dataset, Sample, SampleSplit, SampleSubject
 from app.version import code_version
 
 
-def _scope(request: ErasureRequest) -> list[UUID] | None:
+def chosen_models(request: ErasureRequest) -> list[UUID] | None:
     """The models that the request names; None if it names none, and so concerns all."""
     return [UUID(hex=name[-32:]) for name in request.model_scope] if request.model_scope else None
 
 
-def case_facts(request: ErasureRequest) -> dict[str, Any]:
-    """What every certificate says of its request, whatever was found."""
+def case_facts(
+    request: ErasureRequest, *, rows: bool, weights: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What every certificate says of its request, whatever was found. `rows` and `weights` exist
+    and will be destroyed when the case closes."""
     assert request.completed_at is not None
     return {
         "controller": request.controller_id,
@@ -35,8 +39,19 @@ def case_facts(request: ErasureRequest) -> dict[str, Any]:
         "legal_ground": request.legal_ground,
         "reason_code": request.reason_code,
         "earlier_request": request.earlier_request_id,
-        "destruction": (),
+        "destruction": tuple(_planned(request, rows, weights)),
     }
+
+
+def _planned(request: ErasureRequest, rows: bool, weights: Iterable[str]) -> Iterator[Destruction]:
+    at = request.next_closing_at
+    if at is None:
+        return
+    yield Destruction(what="links", state="planned", at=at)
+    if rows:
+        yield Destruction(what="data_rows", state="planned", at=at)
+    for sha256 in sorted(set(weights)):
+        yield Destruction(what="weights", state="planned", at=at, sha256=sha256)
 
 
 def no_match_case(session: Session, request: ErasureRequest) -> NoMatchCase:
@@ -45,7 +60,7 @@ def no_match_case(session: Session, request: ErasureRequest) -> NoMatchCase:
     ).all()
     asked = {subject.identity_type for subject in subjects}
     # Exactly those that the request's models were trained on: no other was looked into.
-    models = matching.models_in_scope(session, request.controller_id, _scope(request))
+    models = matching.models_in_scope(session, request.controller_id, chosen_models(request))
     datasets = session.scalars(
         select(Dataset)
         .where(Dataset.id.in_({model.dataset_id for model in models}))
@@ -75,7 +90,7 @@ def no_match_case(session: Session, request: ErasureRequest) -> NoMatchCase:
         identity_count=identity_count,
         held_out_count=held_out,
         searched_at=request.received_at,
-        **case_facts(request),
+        **case_facts(request, rows=bool(held_out)),
         claims=wording.no_match_claims(
             searched,
             identity_count=identity_count,

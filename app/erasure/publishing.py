@@ -21,7 +21,8 @@ from app.erasure.tables import Run, UnlearnedSample
 from app.erasure.transitions import Cause, Event, move_item, move_run
 from app.ids import controller_id, model_id, run_id, version_id
 from app.keyring import Keyring
-from app.registry.tables import Artifact, ArtifactState, Model, ModelVersion, VersionState
+from app.registry.artifacts import SAFETENSORS, note_stored
+from app.registry.tables import Model, ModelVersion, VersionState
 
 
 @dataclass(frozen=True)
@@ -138,19 +139,8 @@ def new_version(
     state: VersionState,
     now: datetime,
 ) -> ModelVersion:
-    artifact = session.get(Artifact, weights.sha256)
-    if artifact is None:
-        artifact = Artifact(
-            sha256=weights.sha256,
-            size=weights.size,
-            media_type="application/vnd.safetensors",
-            state=ArtifactState.STORED,
-            created_at=now,
-        )
-        session.add(artifact)
     # The same bytes may have been stored and destroyed before.
-    artifact.state = ArtifactState.STORED
-    artifact.destroyed_at = artifact.destroyed_reason = None
+    note_stored(session, weights.sha256, size=weights.size, media_type=SAFETENSORS, now=now)
     highest = session.scalar(
         select(func.max(ModelVersion.number)).where(ModelVersion.model_id == model.id)
     )

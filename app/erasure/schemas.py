@@ -112,6 +112,11 @@ class RequestSummary(BaseModel):
     due_at: datetime
     overdue: bool
     completed_at: datetime | None
+    closes_at: Annotated[
+        datetime | None,
+        Field(description="Of a completed case: when its rollback window ends and it is closed."),
+    ]
+    closed_at: datetime | None
     updated_at: datetime
 
 

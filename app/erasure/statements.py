@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, undefer
 
 from app.certificates import service, wording
-from app.certificates.commitment import Commitment, commit
+from app.certificates.commitment import Commitment, commit_leaves, leaf_of
 from app.certificates.statement import (
     Attempt,
     ModelErasure,
@@ -22,6 +22,7 @@ from app.certificates.statement import (
 from app.erasure.first_page import first_page
 from app.erasure.no_match import case_facts, no_match_case
 from app.erasure.states import ItemState, Outcome
+from app.erasure.subjects import counts_in
 from app.erasure.tables import (
     ErasureItem,
     ErasureRequest,
@@ -97,7 +98,7 @@ def _unlearned(
     return UnlearnedCase(
         outcome=request.outcome.value,
         models=models,
-        **case_facts(request),
+        **case_facts(request, rows=True, weights=[model.base.sha256 for model in models]),
         claims=wording.unlearned_claims(
             models, accepted=request.outcome is Outcome.UNLEARNED_ACCEPTED
         ),
@@ -110,22 +111,17 @@ def _runs_that_unlearned(session: Session, item: ErasureItem) -> list[UUID]:
     only runs of the lineage that the published version stands in."""
     assert item.run_id is not None
     lineage = (
-        select(ModelVersion.lineage_id)
-        .join(Run, Run.base_version_id == ModelVersion.id)
-        .where(Run.id == item.run_id)
-        .scalar_subquery()
+        select(ModelVersion.lineage_id).where(ModelVersion.run_id == item.run_id).scalar_subquery()
     )
     return list(
         session.scalars(
             select(UnlearnedSample.run_id)
             .distinct()
             .join(ItemSample, ItemSample.sample_id == UnlearnedSample.sample_id)
-            .join(Run, Run.id == UnlearnedSample.run_id)
-            .join(ModelVersion, ModelVersion.id == Run.base_version_id)
             .where(
                 ItemSample.item_id == item.id,
                 UnlearnedSample.model_id == item.model_id,
-                ModelVersion.lineage_id == lineage,
+                counts_in(lineage),
             )
             .order_by(UnlearnedSample.run_id)
         )
@@ -136,13 +132,12 @@ def _run_facts(session: Session, keyring: Keyring, run_id: UUID) -> RunFacts:
     attempts = _attempts(session, run_id)
     run = attempts[-1]
     detail = run.verdict_detail or {}
-    # The same salt in every certificate of a run, so that they commit to one forget set.
-    salt = keyring.digest("forget-set", run.id.bytes)
+    salt = keyring.forget_set_salt(run.id)
     return RunFacts(
         base=_digest_of(session, run.base_version_id),
         published=_published_by(session, run),
         salt=salt,
-        forget_set=commit(session.scalars(_forgotten_by(run.id)), salt),
+        forget_set=_commit(session, _forgotten_by(run.id), salt),
         attempts=tuple(_attempt(attempt) for attempt in attempts),
         verdict=detail["name"],
         sentence=detail["sentence"],
@@ -166,9 +161,7 @@ def _erasure(session: Session, item: ErasureItem, run: UUID, facts: RunFacts) ->
         published=facts.published,
         forget_set=facts.forget_set,
         own=OwnPart(
-            commitment=commit(
-                session.scalars(own.where(ItemSample.item_id == item.id)), facts.salt
-            ),
+            commitment=_commit(session, own.where(ItemSample.item_id == item.id), facts.salt),
             held_out_count=held_out,
             figures=item.numbers if item.run_id == run else None,
         ),
@@ -181,9 +174,14 @@ def _erasure(session: Session, item: ErasureItem, run: UUID, facts: RunFacts) ->
     )
 
 
-def _forgotten_by(run: UUID) -> Select[bytes]:
+def _commit(session: Session, forgotten: Select[bytes, bytes | None], salt: bytes) -> Commitment:
+    leaves = (leaf or leaf_of(ref, salt) for ref, leaf in session.execute(forgotten))
+    return commit_leaves(leaves, salt)
+
+
+def _forgotten_by(run: UUID) -> Select[bytes, bytes | None]:
     return (
-        select(Sample.sample_ref)
+        select(Sample.sample_ref, UnlearnedSample.leaf)
         .join(UnlearnedSample, UnlearnedSample.sample_id == Sample.id)
         .where(UnlearnedSample.run_id == run)
     )

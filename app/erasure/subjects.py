@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, distinct, exists, func, select, union
+from sqlalchemy import ColumnElement, ScalarSelect, Select, distinct, exists, func, select, union
 from sqlalchemy.orm import Session, aliased
 
 from app.erasure.states import ItemState, RequestState
@@ -14,7 +14,6 @@ from app.erasure.tables import (
     ErasureRequest,
     ErrorClass,
     RequestSubject,
-    Run,
     UnlearnedSample,
 )
 from app.http.problems import FieldError, Problem
@@ -30,7 +29,7 @@ from app.registry.tables import (
 )
 
 # Made once: an alias costs more to make than the query that uses it.
-_Base = aliased(ModelVersion)
+_Published = aliased(ModelVersion)
 
 
 class IdentityNotValid(Problem):
@@ -166,15 +165,27 @@ def is_unlearned(
 ) -> ColumnElement[bool]:
     """Condition on `Sample`: a version of this lineage has already unlearned it.
 
-    A version trained elsewhere starts a new lineage: it may have seen the samples again.
+    A version trained elsewhere starts a new lineage: it may have seen the samples again. What a
+    rollback took back is not unlearned in the versions before it.
     """
     found = (
         exists()
         .where(UnlearnedSample.model_id == model_id, UnlearnedSample.sample_id == Sample.id)
-        .where(Run.id == UnlearnedSample.run_id, _Base.id == Run.base_version_id)
-        .where(_Base.lineage_id == lineage_id)
+        .where(counts_in(lineage_id))
     )
-    return found if by_others_than is None else found.where(Run.id != by_others_than)
+    if by_others_than is None:
+        return found
+    return found.where(UnlearnedSample.run_id != by_others_than)
+
+
+def counts_in(lineage_id: UUID | ScalarSelect[UUID]) -> ColumnElement[bool]:
+    """Condition on `UnlearnedSample`: its run published a version of this lineage, and no rollback
+    has taken that version back."""
+    return exists().where(
+        _Published.run_id == UnlearnedSample.run_id,
+        _Published.lineage_id == lineage_id,
+        _Published.taken_back_at.is_(None),
+    )
 
 
 def excluded_samples(session: Session, model_id: UUID, dataset_id: UUID) -> set[int]:

@@ -81,6 +81,7 @@ _open = ", ".join(f"'{state}'" for state in OPEN_REQUEST)
 # Word for word what the index says: with bound values neither database would use it.
 IS_OPEN = text(f"erasure_requests.state IN ({_open})")
 _is_open = text(f"state IN ({_open})")
+_has_closing = text("next_closing_at IS NOT NULL")
 
 
 class ErasureRequest(Base):
@@ -100,6 +101,13 @@ class ErasureRequest(Base):
             "extended_due_at",
             sqlite_where=_is_open,
             postgresql_where=_is_open,
+        ),
+        # Few have anything left to do: those whose rollback window runs, and those being closed.
+        Index(
+            "ix_erasure_requests_closing",
+            "next_closing_at",
+            sqlite_where=_has_closing,
+            postgresql_where=_has_closing,
         ),
         CheckConstraint(
             "(state = 'completed') = (outcome IS NOT NULL)", name="outcome_if_completed"
@@ -125,6 +133,9 @@ class ErasureRequest(Base):
     # [{from, until}] in RFC 3339: intervals in which the legal clock stood still.
     paused: Mapped[list[Any]]
     completed_at: Mapped[datetime | None]
+    # When closing has to look at the case: at the end of its rollback window, and once it is closed
+    # until everything is destroyed. Empty if there is nothing to do.
+    next_closing_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     # Keyed digest of the body as received: tells a repeat from a conflict without keeping either.
     body_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
@@ -256,13 +267,18 @@ class RunItem(Base):
 
 
 class UnlearnedSample(Base):
-    """A sample that this model may no longer be trained on, calibrated with or tested on."""
+    """A sample that this model may no longer be trained on, calibrated with or tested on.
+
+    `leaf` is the sample's part in the commitment to the run's forget set, kept once the sample's
+    own reference is destroyed.
+    """
 
     __tablename__ = "unlearned_samples"
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("models.id"), primary_key=True)
     sample_id: Mapped[int] = mapped_column(ForeignKey("samples.id"), primary_key=True, index=True)
     run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    leaf: Mapped[bytes | None] = mapped_column(LargeBinary(32))
 
 
 class SuppressionEntry(Base):

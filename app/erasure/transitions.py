@@ -46,6 +46,7 @@ class Event(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     REOPENED = "reopened"
+    ROLLED_BACK = "rolled_back"
     ITEMS_MOVED = "items_moved"
 
 
@@ -83,7 +84,7 @@ def move_request(
     came_from = request.state
     values |= {"reason_code": reason_code, "outcome": values.get("outcome")}
     if came_from is RequestState.COMPLETED:  # reopened: what it said of its end is no longer so
-        values |= {"completed_at": None, "earlier_request_id": None}
+        values |= {"completed_at": None, "earlier_request_id": None, "next_closing_at": None}
     _guarded(
         session,
         ErasureRequest,

@@ -113,6 +113,8 @@ def _summary_fields(request: ErasureRequest, now: datetime) -> dict[str, Any]:
         "due_at": due_at,
         "overdue": request.state in OPEN_REQUEST and due_at < now,
         "completed_at": request.completed_at,
+        "closes_at": request.next_closing_at if request.closed_at is None else None,
+        "closed_at": request.closed_at,
         "updated_at": request.updated_at,
     }
 

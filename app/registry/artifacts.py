@@ -93,10 +93,13 @@ def note_upload(
 def note_stored(
     session: Session, sha256: str, *, size: int, media_type: str, now: datetime
 ) -> Artifact:
-    """The row of a file that the service keeps from now on."""
-    artifact = note_upload(session, sha256, size=size, media_type=media_type, now=now)
+    """The row of a file that the service keeps from now on, held until the transaction ends: nobody
+    destroys the file of a row that is held."""
+    note_upload(session, sha256, size=size, media_type=media_type, now=now)
+    session.flush()
+    artifact = session.get_one(Artifact, sha256, with_for_update=True, populate_existing=True)
     artifact.state = ArtifactState.STORED
-    artifact.destroyed_at = artifact.destroyed_reason = None
+    artifact.unneeded_since = artifact.destroyed_at = artifact.destroyed_reason = None
     return artifact
 
 

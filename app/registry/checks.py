@@ -180,10 +180,7 @@ def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -
     First in its transaction: it waits for the requests that are being accepted, and for a run
     that is being published, which changes the active version too.
     """
-    _wait_for_requests(session, check.model.controller_id)
-    session.execute(
-        select(Model.id).where(Model.id == check.model.id).with_for_update(key_share=True)
-    )
+    _hold_still(session, check.model)
     of_model = select(ModelVersion).where(ModelVersion.model_id == check.model.id)
     active = session.scalar(of_model.where(ModelVersion.state == VersionState.ACTIVE))
     outrun = active is not None and _trained_as(session, active) > check.version.number
@@ -254,12 +251,14 @@ def end_version_invalid(
         )
 
 
-def _wait_for_requests(session: Session, controller: UUID) -> None:
-    """A request holds this row while it looks for models. One that began before has its items in
-    the database now; one that begins later will see what this transaction makes ready."""
-    session.execute(
-        select(Controller.id).where(Controller.id == controller).with_for_update(key_share=True)
-    )
+def _hold_still(session: Session, model: Model) -> None:
+    """A request holds its controller while it looks for models: one that began before has its items
+    in the database now, a later one will see what becomes ready here. Whoever else changes what is
+    current holds the model."""
+    for table, identity in ((Controller, model.controller_id), (Model, model.id)):
+        session.execute(
+            select(table.id).where(table.id == identity).with_for_update(key_share=True)
+        )
 
 
 def _free(

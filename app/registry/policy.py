@@ -45,6 +45,15 @@ class Policy(_Choices):
     """
 
     coalesce_seconds: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    rollback_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=365,
+            description="How long a new version can be taken back; then completed cases close and "
+            "what they no longer need is destroyed.",
+        ),
+    ] = 7
     method: Method = Method.LOTUS
     mode: Mode = Mode.GUIDED
     settings: SettingsOfMethod = {}

@@ -169,6 +169,7 @@ class VersionView(BaseModel):
     problem: ProblemDocument | None
     created_at: datetime
     published_at: datetime | None
+    taken_back_at: datetime | None
 
 
 class VersionDetail(VersionView):

@@ -59,7 +59,11 @@ class ArtifactState(StrEnum):
 
 
 class Artifact(Base):
-    """A file named by its content. The row stays for ever; the bytes go when nothing needs them."""
+    """A file named by its content. The row stays for ever; the bytes go when nothing needs them.
+
+    `unneeded_since` is when the last that named it let it go, and `destroyed_reason` says why, from
+    then on.
+    """
 
     __tablename__ = "artifacts"
 
@@ -68,6 +72,7 @@ class Artifact(Base):
     media_type: Mapped[str] = mapped_column(String(100))
     state: Mapped[ArtifactState] = mapped_column(enum_text(ArtifactState))
     created_at: Mapped[datetime]
+    unneeded_since: Mapped[datetime | None]
     destroyed_at: Mapped[datetime | None]
     destroyed_reason: Mapped[str | None] = mapped_column(String(40))
 
@@ -112,7 +117,11 @@ class DatasetShard(Base):
 
 
 class Sample(Base):
-    """`row` counts from 0 over the whole dataset; `sample_ref` is an HMAC of the owner's id."""
+    """`row` counts from 0 over the whole dataset; `sample_ref` is an HMAC of the owner's id.
+
+    Of a destroyed sample only the place remains, since others count from it: the reference is
+    overwritten with a number of its own, the label is 0, and the shard holds zeros there.
+    """
 
     __tablename__ = "samples"
     __table_args__ = (
@@ -127,6 +136,7 @@ class Sample(Base):
     sample_ref: Mapped[bytes] = mapped_column(LargeBinary(32))
     split: Mapped[SampleSplit] = mapped_column(enum_text(SampleSplit))
     label: Mapped[int]
+    destroyed_at: Mapped[datetime | None]
 
 
 class SampleSubject(Base):
@@ -171,6 +181,9 @@ class ModelVersion(Base):
 
     `lineage_id` is the version trained elsewhere from which this one descends: what was unlearned
     in one lineage is not unlearned in another.
+
+    `taken_back_at`: a rollback made an earlier version current again. What the version's run
+    unlearned counts no longer, and the version never comes back.
     """
 
     __tablename__ = "model_versions"
@@ -207,5 +220,6 @@ class ModelVersion(Base):
     metrics: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
+    taken_back_at: Mapped[datetime | None]
     check_attempts: Mapped[int] = mapped_column(default=0)
     check_lease_until: Mapped[datetime | None]

@@ -69,6 +69,7 @@ def version_detail(row: ModelVersion) -> VersionDetail:
 def _version(row: ModelVersion) -> dict[str, object]:
     return {
         **_same(row, "id", "number", "state", "problem", "created_at", "published_at"),
+        "taken_back_at": row.taken_back_at,
         "model": row.model_id,
         "parent": row.parent_id,
         "lineage": row.lineage_id,
