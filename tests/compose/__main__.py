@@ -30,7 +30,8 @@ def main() -> int:
     except (EngineFailure, Failure, LotusError, KeyError) as error:
         console(stderr=True).print(f"FAILED: {error}", markup=False, soft_wrap=True)
         return 1
-    console().print("The stack started, served a request from upload to download, and is gone.")
+    say("The stack started healthy; a request went through it by HTTP until its new version was")
+    say("published and pulled with the right digest; nothing of the stack is left.")
     return 0
 
 

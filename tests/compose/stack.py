@@ -15,7 +15,7 @@ from tests.compose.engine import Engine, EngineFailure, Runner, at_most
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = ("postgres", "redis")
-SERVICES = (*STORES, "api", "gpu-worker", "ops-worker")
+OURS = ("api", "gpu-worker", "ops-worker")
 DOWN_SECONDS = 180.0
 # One service of each image: podman-compose would build an image once for each that uses it.
 IMAGES = ("api", "gpu-worker")
@@ -67,16 +67,24 @@ class Stack:
             self._compose("build", service)
 
     def start(self) -> None:
-        """Returns once every service is healthy. Older podmans do not wait for a dependency's
-        health by themselves, nor do they check it without systemd, so the stores come first."""
-        if not self.engine.is_docker:
-            self._compose("up", "-d", "--no-build", *STORES)
-            self._wait_until_healthy(STORES)
-        self._compose("up", "-d", "--no-build")
+        """Returns once every service is healthy."""
+        if self.engine.is_docker:
+            self._compose("up", "-d", "--no-build")
+        else:
+            self._start_in_turn()
+        self._wait_until_healthy((*STORES, *OURS))
+
+    def _start_in_turn(self) -> None:
+        """podman-compose cannot start what needs a service that has ended (its issue 683), and not
+        every podman waits for health by itself."""
+        up = ("up", "-d", "--no-build", "--no-deps")
+        self._compose(*up, *STORES)
+        self._wait_until_healthy(STORES)
+        self._compose(*up, "migrate")
         (migrate,) = self._containers("com.docker.compose.service=migrate")
-        if self._inspect(migrate, "{{.State.Status}} {{.State.ExitCode}}") != "exited 0":
+        if self._run.run([self.engine.containers, "wait", migrate]).strip() != "0":
             raise EngineFailure("migrate failed")
-        self._wait_until_healthy(SERVICES)
+        self._compose(*up, *OURS)
 
     def make_key(self, scopes: str) -> str:
         made = self._compose(
@@ -87,6 +95,7 @@ class Stack:
 
     def tails(self) -> str:
         """The last lines of every container's log, and of what compose itself printed."""
+        said = self.log.read_text("utf-8", errors="replace") if self.log.exists() else ""
         parts = []
         for container in self._containers():
             name = self._inspect(container, "{{.Name}}").lstrip("/")
@@ -95,8 +104,7 @@ class Stack:
             # Some engines print a container's errors to their own.
             command = f"{self.engine.containers} logs --tail {TAIL_LINES} {container} 2>&1"
             parts.append(self._run.run(["sh", "-c", command], may_fail=True).rstrip())
-        if not parts and self.log.exists():
-            parts = self.log.read_text("utf-8", errors="replace").splitlines()[-TAIL_LINES * 2 :]
+        parts += [f"-- {self.engine.compose[0]}", *said.splitlines()[-TAIL_LINES:]]
         return "\n".join(parts)
 
     def _wait_until_healthy(self, services: tuple[str, ...]) -> None:
