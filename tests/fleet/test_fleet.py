@@ -160,6 +160,22 @@ def test_a_restart_of_the_database_loses_nothing(fleet: Fleet, people: list[str]
     completed(fleet, request)
 
 
+def test_the_timetable_closes_a_case_whose_window_is_over(fleet: Fleet, tmp_path: Path) -> None:
+    name = f"model-{uuid4().hex[:8]}"
+    people = small.write(tmp_path / "model", persons=60, prefix=name, seed=2)
+    policy = {"verification": small.LENIENT, "rollback_days": 0}
+    register(fleet.client, tmp_path / "model", name, **policy)
+    request = submitted(fleet, people[0])
+    completed(fleet, request)
+    until(lambda: fleet.client.get_request(request).closed_at, "the closing", 100)
+    with fleet.engine.connect() as connection:
+        links = connection.scalar(
+            text("SELECT count(*) FROM request_subjects WHERE request_id = CAST(:id AS uuid)"),
+            {"id": request[-32:]},
+        )
+    assert links == 0
+
+
 def test_a_worker_says_whether_it_is_heard_of(fleet: Fleet) -> None:
     for role in ("gpu", "ops"):
         said = json.loads(fleet.lotus("worker", "check", role, "--json"))
