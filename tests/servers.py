@@ -67,7 +67,7 @@ def started_redis(program: str, folder: Path, port: int = 0) -> Iterator[str]:
     command = [program, "--port", str(port), "--bind", "127.0.0.1"]
     command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
     log = folder / "log"
-    with _process(command, log, _on_parents_end(signal.SIGKILL), signal.SIGTERM) as process:
+    with _process(command, log, on_parents_end(signal.SIGKILL), signal.SIGTERM) as process:
         _wait_for(process, log, lambda: answers_ping(port))
         yield f"redis://127.0.0.1:{port}/0"
 
@@ -140,7 +140,7 @@ def running_cluster(programs: Path, folder: Path) -> Iterator[str]:
     url = URL.create(
         "postgresql+psycopg", "lotus", database="postgres", query={"host": str(folder)}
     )
-    kwargs = {**identity, **_on_parents_end(signal.SIGQUIT)}
+    kwargs = {**identity, **on_parents_end(signal.SIGQUIT)}
     log = folder / "log"
     with _process(command, log, kwargs, signal.SIGINT) as process:  # SIGINT: disconnect everybody
         _wait_for(process, log, lambda: _accepts_connections(url))
@@ -191,7 +191,7 @@ def _process(
             process.wait()
 
 
-def _on_parents_end(number: signal.Signals) -> dict[str, Any]:
+def on_parents_end(number: signal.Signals) -> dict[str, Any]:
     """On Linux the kernel ends a server whose tests were killed before they could."""
     if sys.platform != "linux":
         return {}

@@ -65,6 +65,7 @@ class Program:
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,
+                **servers.on_parents_end(signal.SIGKILL),
             )
 
     @property
