@@ -23,11 +23,9 @@ from sqlalchemy.exc import OperationalError
 
 START_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
-# Nothing of these servers is kept, so nothing of them needs to survive a power cut.
+# Nothing of these servers is kept, so no commit needs to wait for the disk.
 _FOR_SPEED = {
-    "fsync": "off",
     "synchronous_commit": "off",
-    "full_page_writes": "off",
     "autovacuum": "off",
     "shared_buffers": "64MB",
     "max_connections": "200",

@@ -54,6 +54,19 @@ def test_a_healthy_service_has_no_problem(doctor: Doctor, healthy: Runtime) -> N
     }
 
 
+def test_a_server_that_confirms_before_it_has_written_is_a_problem(
+    doctor: Doctor, healthy: Runtime
+) -> None:
+    if healthy.database.is_sqlite:
+        pytest.skip("SQLite's durability is the service's own setting")
+    with healthy.database.write() as session:
+        name = session.scalar(text("SELECT current_database()"))
+        session.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = off'))
+    result = doctor("--json")
+    assert result.code == 1
+    assert ("durability", "problem") in bad(result)
+
+
 def test_people_get_lines_that_say_what_to_do(doctor: Doctor, healthy: Runtime) -> None:
     change(healthy, Worker, heartbeat_at=datetime.now(UTC) - timedelta(hours=1))
     result = doctor()
