@@ -32,6 +32,7 @@ log = logging.getLogger("lotus.worker")
 REGISTRATION, CLOSING = "workers.registration", "workers.closing"
 HEARTBEAT_SECONDS = 15.0
 LOOK_SECONDS = 0.25
+EXIT_NOT_STARTED = 1
 
 
 class Station:
@@ -120,8 +121,18 @@ def _open(instance: Any, **_: Any) -> None:
     global _station  # noqa: PLW0603  (one process, one station)
     queues = instance.app.amqp.queues
     role = WorkerRole.GPU if bell.GPU_QUEUE in queues.consume_from else WorkerRole.OPS
-    _station = Station(Settings(), role, app)
+    try:
+        _station = Station(Settings(), role, app)
+    except Exception as error:
+        # Celery would log what a signal's handler raises, and go on to take messages.
+        log.error("the worker cannot start", exc_info=error, extra=fields(reason=_shown(error)))
+        raise SystemExit(EXIT_NOT_STARTED) from None
     queues.select_add(_station.pulse.queue)
+
+
+def _shown(error: Exception) -> str:
+    """Our own words; of anybody else's error only the kind."""
+    return str(error) if isinstance(error, devices.NoDevice) else type(error).__name__
 
 
 @signals.worker_shutting_down.connect
