@@ -27,8 +27,9 @@ GPU_QUEUE, OPS_QUEUE = "gpu", "ops"
 WORK_TASK, REGISTER_TASK = "lotus.work", "lotus.register"
 # The header that carries the id of the HTTP call that rang, for the worker's log.
 REQUEST_HEADER = "lotus_request_id"
-# A bell that nobody heard for so long says nothing any more: the sweep has rung since.
-STALE_SECONDS = 60
+# So many rings that nobody has heard yet are enough for any number of workers. Without a limit a
+# fleet whose GPUs are all busy, or gone, would fill Redis within days.
+MOST_RINGS = 64
 BROKER_SECONDS = 2.0
 COMPLAIN_EVERY_SECONDS = 60.0
 
@@ -98,11 +99,12 @@ def sender(url: str) -> "Celery":
 
 
 def send(celery: "Celery", task: str, queue: str, *, request_id: str | None = None) -> None:
-    """One message, sent or not; raises whatever the broker's client raises."""
+    """One message, unless enough of them wait; raises whatever the broker's client raises."""
+    with celery.pool.acquire(block=True, timeout=BROKER_SECONDS) as connection:
+        if connection.default_channel.client.llen(queue) >= MOST_RINGS:
+            return
     headers = {} if request_id is None else {REQUEST_HEADER: request_id}
-    celery.send_task(
-        task, queue=queue, expires=STALE_SECONDS, headers=headers, ignore_result=True, retry=False
-    )
+    celery.send_task(task, queue=queue, headers=headers, ignore_result=True, retry=False)
 
 
 def _broker_bell(url: str) -> BrokerBell:

@@ -80,20 +80,22 @@ def _storage(runtime: Runtime) -> Check:
 
 
 def _workers(runtime: Runtime, now: datetime) -> Check:
+    """A fleet needs both kinds: one computes, the other keeps the time."""
+    wanted = [[WorkerRole.LOCAL, WorkerRole.GPU]]
+    if runtime.settings.broker_url is not None:
+        wanted = [[WorkerRole.GPU], [WorkerRole.OPS]]
     try:
         with runtime.database.read() as session:
-            last = session.scalar(
-                select(Worker.heartbeat_at)
-                .where(Worker.role != WorkerRole.OPS)  # which computes nothing
-                .order_by(Worker.heartbeat_at.desc())
-                .limit(1)
+            heard = set(
+                session.scalars(
+                    select(Worker.role).where(Worker.heartbeat_at > now - WORKER_SILENCE).distinct()
+                )
             )
     except SQLAlchemyError:
-        last = None
-    ok = last is not None and now - last < WORKER_SILENCE
-    return Check(
-        name="workers", ok=ok, detail="heard of" if ok else "No worker was heard of lately."
-    )
+        heard = set()
+    missing = [" or ".join(roles) for roles in wanted if not heard & set(roles)]
+    detail = f"No worker was heard of lately: {', '.join(missing)}." if missing else "heard of"
+    return Check(name="workers", ok=not missing, detail=detail)
 
 
 def _not_paused(runtime: Runtime) -> Check:

@@ -19,7 +19,7 @@ LIST_SECONDS = 30
 
 
 class NoDevice(RuntimeError):
-    """Every device of this machine is another worker's."""
+    """Every device of this machine is another worker's, or nobody can say which there are."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,16 @@ def take(setting: str, folder: Path) -> Device:
 
 
 def visible() -> list[str]:
-    """Names of the GPUs that this process may use, unique among machines; none without a driver."""
+    """Names of the GPUs that this process may use, unique among machines; none without a driver.
+    Raises NoDevice if the driver does not answer."""
     if not shutil.which("nvidia-smi"):
         return []
     listed = subprocess.run(
         ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=LIST_SECONDS, check=False
     )
+    if listed.returncode != 0:
+        # Computing on the CPU instead would pass for a slow GPU, and on a GPU for one of ours.
+        raise NoDevice("nvidia-smi is there and fails: is the driver loaded?")
     found = re.findall(r"UUID: (GPU-[0-9a-f-]+)\)", listed.stdout)
     allowed = os.environ.get(VISIBLE)
     if allowed is None:

@@ -4,6 +4,7 @@ import logging
 from datetime import datetime
 
 import torch
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.audit.kinds import SERVICE
 from app.erasure import leases
@@ -50,6 +51,8 @@ _PASSING: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (torch.OutOfMemoryError, ErrorClass.OUT_OF_MEMORY),
     (MemoryError, ErrorClass.OUT_OF_MEMORY),
     (OSError, ErrorClass.STORAGE),
+    (OperationalError, ErrorClass.STORAGE),
+    (InterfaceError, ErrorClass.STORAGE),
     (Exception, ErrorClass.INTERNAL),
 )
 LONGEST_DETAIL = 500

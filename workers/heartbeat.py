@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -12,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.erasure import leases
 from app.erasure.locks import Fence, LeaseLost
+from app.erasure.states import RUN, RunState
 from app.observability import fields
 from app.runtime import Runtime
 
@@ -20,6 +22,9 @@ log = logging.getLogger("lotus.runner")
 # Tells the supervisor that nothing went wrong: the run was cancelled or belongs to another.
 EXIT_LEASE_LOST = 75
 RENEWALS_PER_LEASE = 4
+# A run that shows no progress for as long as it may be in this state at all is taken to hang.
+EXIT_HANGS = 1
+LONGEST_STANDSTILL = RUN[RunState.RUNNING].longest or timedelta(days=1)
 
 
 class Heartbeat:
@@ -35,8 +40,13 @@ class Heartbeat:
     ) -> None:
         self._runtime, self._fence, self._end = runtime, fence, end
         self._lease = timedelta(seconds=runtime.settings.lease_seconds)
+        self._moved_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+
+    def moved(self) -> None:
+        """The run got on."""
+        self._moved_at = time.monotonic()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -53,6 +63,10 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._lease.total_seconds() / RENEWALS_PER_LEASE):
+            if time.monotonic() - self._moved_at > LONGEST_STANDSTILL.total_seconds():
+                log.error("the run hangs", extra=fields(run=self._fence.run_id))
+                self._end(EXIT_HANGS)
+                return
             try:
                 with self._runtime.database.write() as session:
                     leases.renew(session, self._fence, lease=self._lease, now=datetime.now(UTC))

@@ -25,7 +25,7 @@ class Pulse:
         self._celery, self.queue = celery, queue
         self._lock = threading.Lock()
         self._unanswered = 0
-        self._busy = False
+        self._busy = self._answered = False
 
     def send(self) -> None:
         with self._lock:
@@ -41,11 +41,16 @@ class Pulse:
 
     def arrived(self) -> None:
         with self._lock:
-            self._unanswered = 0
+            self._unanswered, self._answered = 0, True
 
     def stalled(self) -> bool:
         with self._lock:
             return not self._busy and self._unanswered > MOST_UNANSWERED
+
+    def is_answered(self) -> bool:
+        """The last message came back: the broker and the consumer are well."""
+        with self._lock:
+            return self._answered and self._unanswered == 0
 
     @contextmanager
     def busy(self) -> Iterator[None]:

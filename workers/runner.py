@@ -35,6 +35,7 @@ from workers import failures, inputs
 from workers.heartbeat import EXIT_LEASE_LOST, Heartbeat
 from workers.inputs import Inputs, Job
 from workers.parent import end_with_parent
+from workers.persistence import persist
 from workers.unlearning import evaluation, verification
 from workers.unlearning.execution import Execution
 from workers.unlearning.methods import REGISTRY, Epoch, Method, rbm
@@ -52,8 +53,11 @@ MOST_PARTS = 1_024  # the bound of `accumulate`
 class Runner:
     """The steps of one attempt. Every write goes through the fence."""
 
-    def __init__(self, runtime: Runtime, fence: Fence) -> None:
-        self.runtime, self.fence = runtime, fence
+    def __init__(
+        self, runtime: Runtime, fence: Fence, moved: Callable[[], None] = lambda: None
+    ) -> None:
+        """`moved` is called with every sign of progress."""
+        self.runtime, self.fence, self.moved = runtime, fence, moved
         self.device = _device(runtime.settings.device)
         self.job, self.actor = self._read()
 
@@ -141,16 +145,22 @@ class Runner:
         return Weights(self.runtime.artifacts.put(content), len(content))
 
     def _end(self, finish: Callable[..., RunState | None], weights: Weights, judged: Judged) -> Any:
-        with self.runtime.database.write() as session:
-            return finish(
-                session,
-                self.runtime.keyring,
-                self.fence,
-                weights,
-                judged,
-                actor=self.actor,
-                now=_now(),
-            )
+        """Tried again after a commit that got through, the fence no longer holds: LeaseLost, and
+        the run's state tells."""
+
+        def write() -> Any:
+            with self.runtime.database.write() as session:
+                return finish(
+                    session,
+                    self.runtime.keyring,
+                    self.fence,
+                    weights,
+                    judged,
+                    actor=self.actor,
+                    now=_now(),
+                )
+
+        return self._persist(write)
 
     def _progress(self, phase: str, **values: Any) -> None:
         epochs = values.pop("epochs", None)
@@ -160,15 +170,29 @@ class Runner:
         self._write(**columns)
 
     def _write(self, **columns: Any) -> None:
-        with self.runtime.database.write() as session:
-            leases.write(session, self.fence, **columns)
+        def write() -> None:
+            with self.runtime.database.write() as session:
+                leases.write(session, self.fence, **columns)
+
+        self._persist(write)
+        self.moved()
 
     def _move(self, to: RunState, event: Event) -> None:
-        with self.runtime.database.write() as session:
-            run = fenced_run(session, self.fence)
-            controller = session.get_one(Model, run.model_id).controller_id
-            cause = Cause(event, self.actor, _now())
-            move_run(session, run, to, cause, controller=controller)
+        def write() -> None:
+            with self.runtime.database.write() as session:
+                run = fenced_run(session, self.fence)
+                if run.state is to:  # the last try got through after all
+                    return
+                controller = session.get_one(Model, run.model_id).controller_id
+                cause = Cause(event, self.actor, _now())
+                move_run(session, run, to, cause, controller=controller)
+
+        self._persist(write)
+        self.moved()
+
+    def _persist(self, write: Callable[[], Any]) -> Any:
+        """A database that is away for less than a lease costs no work."""
+        return persist(write, seconds=self.runtime.settings.lease_seconds)
 
     def _read(self) -> tuple[Job, str]:
         """Nothing is locked: what changes meanwhile is caught by the next fenced write."""
@@ -189,8 +213,8 @@ def main(arguments: list[str]) -> int:
     runtime = Runtime.open(settings)
     fence = Fence(UUID(hex=arguments[0]), int(arguments[1]))
     try:
-        with Heartbeat(runtime, fence):
-            state = _attempt(runtime, fence)
+        with Heartbeat(runtime, fence) as heartbeat:
+            state = _attempt(runtime, fence, heartbeat.moved)
     except LeaseLost:
         log.info("lease lost", extra=fields(run=fence.run_id))
         return EXIT_LEASE_LOST
@@ -198,9 +222,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _attempt(runtime: Runtime, fence: Fence) -> RunState:
+def _attempt(runtime: Runtime, fence: Fence, moved: Callable[[], None]) -> RunState:
     try:
-        return Runner(runtime, fence).run()
+        return Runner(runtime, fence, moved).run()
     except LeaseLost:
         raise
     except Exception as error:

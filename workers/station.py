@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +33,8 @@ log = logging.getLogger("lotus.worker")
 REGISTRATION, CLOSING = "workers.registration", "workers.closing"
 HEARTBEAT_SECONDS = 15.0
 LOOK_SECONDS = 0.25
+# Ticks come every second.
+SILENCE_SECONDS = 60.0
 EXIT_NOT_STARTED = 1
 
 
@@ -49,6 +52,7 @@ class Station:
         self.id = roster.register(self.runtime, role, self.device.name)
         self.supervisor = Supervisor(self.runtime, self.id, self.device.environment)
         self.pulse = Pulse(celery, f"pulse.{self.id.hex}")
+        self._role, self._ticked_at = role, time.monotonic()
         self._work = threading.Lock()
         self._alone = {module: threading.Lock() for module in (REGISTRATION, CLOSING)}
         threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
@@ -63,6 +67,10 @@ class Station:
                     return
                 self._see_through(held)
                 self.supervisor.let_go()
+
+    def ticked(self) -> None:
+        """A message of the timetable came."""
+        self._ticked_at = time.monotonic()
 
     def have_done(self, module: str) -> None:
         """Sees a process of this module through, unless one of this worker's is at it already."""
@@ -93,11 +101,22 @@ class Station:
             if self.stopping.wait(LOOK_SECONDS):
                 end(process)
 
+    def _timetable_is_dead(self) -> bool:
+        """Its process is this worker's child, and nobody else would notice that it ended. While the
+        broker is away, or all threads are busy, pulses stay out too, and that is not its fault."""
+        silent = time.monotonic() - self._ticked_at
+        return (
+            self._role is WorkerRole.OPS and silent > SILENCE_SECONDS and self.pulse.is_answered()
+        )
+
     def _beat(self) -> None:
         """A process that no longer consumes falls silent and ends, so that another can start."""
         while not self.stopping.wait(HEARTBEAT_SECONDS):
             if self.pulse.stalled():
                 log.error("messages are no longer taken", extra=fields(worker=self.id))
+                os._exit(EXIT_STALLED)
+            if self._timetable_is_dead():
+                log.error("the timetable is silent", extra=fields(worker=self.id))
                 os._exit(EXIT_STALLED)
             self.pulse.send()
             try:

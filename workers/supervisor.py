@@ -9,8 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,18 +21,26 @@ from app.audit.kinds import worker_actor
 from app.erasure import leases, queue
 from app.erasure.leases import Claim
 from app.erasure.locks import LeaseLost
+from app.erasure.states import LEASED_RUN
 from app.erasure.tables import ErrorClass, Run
 from app.observability import VARIABLE, current_request_id, fields
 from app.runtime import Runtime
 from workers import roster
 from workers.heartbeat import EXIT_LEASE_LOST
 from workers.parent import PARENT_PID
+from workers.persistence import persist
 
 log = logging.getLogger("lotus.worker")
 
 # How long a model whose rows cannot be worked with is left alone.
 SET_ASIDE = timedelta(minutes=5)
 STOP_SECONDS = 10.0
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+# Importing libraries takes seconds; what takes longer than this hangs.
+LONGEST_START = timedelta(minutes=5)
+# How often a run's lease is looked at from outside its process.
+LOOKS_PER_LEASE = 8
+LONGEST_BETWEEN_LOOKS = timedelta(seconds=5)
 # How long the end of a run is kept trying to be written; then its lease runs out by itself.
 REPORT_SECONDS = 30.0
 
@@ -50,15 +57,16 @@ class HeldRun:
         self.process = start(
             "workers.runner", fence.run_id.hex, str(fence.attempt), environment=environment
         )
-        self._started = False  # the runner renews its lease itself
+        self._claimed_at = datetime.now(UTC)
+        self._next_look = LONG_AGO
+        self._lost_since: datetime | None = None
 
     def ended(self, now: datetime) -> bool:
         """Looks once. A runner that ended without a result gives its run back at once, not after
-        the lease."""
+        the lease; one that stands still with a lease that is no longer its own is killed."""
         code = self.process.poll()
         if code is None:
-            self._renew_while_starting(now)
-            return False
+            return self._stands_still(now)
         if code not in (0, EXIT_LEASE_LOST):
             self._give_back(code)
         return True
@@ -66,31 +74,47 @@ class HeldRun:
     def put_down(self, now: datetime) -> None:
         """The worker stops, through no fault of the run: it waits, and loses no attempt."""
         end(self.process)
-        try:
+
+        def write() -> None:
             with self._runtime.database.write() as session:
                 actor = worker_actor(self._worker)
                 leases.put_down(session, self.claim.fence, actor=actor, now=now)
-            log.info("run put down", extra=fields(run=self.claim.fence.run_id))
-        except LeaseLost:
-            pass  # it had just ended, one way or the other
 
-    def _renew_while_starting(self, now: datetime) -> None:
+        with suppress(LeaseLost):  # it had just ended, one way or the other
+            persist(write, seconds=STOP_SECONDS)
+            log.info("run put down", extra=fields(run=self.claim.fence.run_id))
+
+    def _stands_still(self, now: datetime) -> bool:
+        """True if the runner had to be killed. It ends by itself when it loses its lease, unless
+        nothing in it moves any more: a call into a driver that hangs, a stopped process."""
+        lease = timedelta(seconds=self._runtime.settings.lease_seconds)
+        if now < self._next_look:
+            return False
+        self._next_look = now + min(lease / LOOKS_PER_LEASE, LONGEST_BETWEEN_LOOKS)
+        fence = self.claim.fence
+        with self._runtime.database.read() as session:
+            run = session.get_one(Run, fence.run_id)
+            held = run.attempt == fence.attempt and run.state in LEASED_RUN
+            starting = held and run.progress is None
+            due = run.lease_until is not None and run.lease_until - now < lease / 2
+        if held:
+            self._lost_since = None
+            if starting and due and now - self._claimed_at < LONGEST_START:
+                self._renew(lease, now)
+            return False
+        self._lost_since = self._lost_since or now
+        if now - self._lost_since < lease / 2:
+            return False
+        log.error("runner stands still without its lease", extra=fields(run=fence.run_id))
+        self.process.kill()
+        self.process.wait()
+        return True
+
+    def _renew(self, lease: timedelta, now: datetime) -> None:
         """Loading libraries can take longer than a short lease; from its first sign of progress
         the runner renews for itself."""
-        if self._started:
-            return
-        lease = timedelta(seconds=self._runtime.settings.lease_seconds)
-        with self._runtime.database.read() as session:
-            run = session.get_one(Run, self.claim.fence.run_id)
-            due = run.lease_until is not None and run.lease_until - now < lease / 2
-        self._started = run.progress is not None
-        if self._started or not due:
-            return
-        try:
-            with self._runtime.database.write() as session:
-                leases.renew(session, self.claim.fence, lease=lease, now=now)
-        except LeaseLost:
-            self.process.terminate()
+        with suppress(LeaseLost), self._runtime.database.write() as session:
+            leases.renew(session, self.claim.fence, lease=lease, now=now)
 
     def _give_back(self, code: int) -> None:
         error_class, detail = self._meaning(code)
@@ -110,7 +134,7 @@ class HeldRun:
                 )
 
         with suppress(LeaseLost):  # it ended because the run was no longer its own
-            persist(write)
+            persist(write, seconds=REPORT_SECONDS)
 
     def _meaning(self, code: int) -> tuple[ErrorClass, str]:
         if code >= 0:
@@ -166,7 +190,14 @@ class Supervisor:
     def _start(self, claim: Claim) -> HeldRun:
         run = claim.fence.run_id
         log.info("run claimed", extra=fields(run=run, attempt=claim.fence.attempt))
-        held = HeldRun(self.runtime, self.worker, claim, self.environment)
+        try:
+            held = HeldRun(self.runtime, self.worker, claim, self.environment)
+        except OSError:
+            # No process to be had: no fault of the run's.
+            with self.runtime.database.write() as session:
+                actor, now = worker_actor(self.worker), datetime.now(UTC)
+                leases.put_down(session, claim.fence, actor=actor, now=now)
+            raise
         self._note_run(run)
         return held
 
@@ -204,22 +235,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def persist(write: Callable[[], None]) -> None:
-    """Tries again while the database is away, for a while; raises what the last try raised."""
-    give_up = time.monotonic() + REPORT_SECONDS
-    pause = 0.2
-    while True:
-        try:
-            write()
-            return
-        except SQLAlchemyError:
-            if time.monotonic() + pause > give_up:
-                raise
-            log.warning("database away; trying again", exc_info=True)
-        time.sleep(pause)
-        pause = min(2 * pause, 5.0)
 
 
 def _memory_kills() -> int:

@@ -39,6 +39,7 @@ def pulse() -> None:
 
 @app.task(name="lotus.sequence")
 def sequence() -> None:
+    station.current().ticked()
     duties.sequence(station.current().runtime, datetime.now(UTC))
 
 

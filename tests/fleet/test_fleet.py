@@ -128,6 +128,21 @@ def test_a_runner_that_is_killed_gives_its_run_back_before_the_lease_ends(
     assert attempts(fleet, request) == (2, 1)
 
 
+def test_a_runner_that_stands_still_is_killed_when_its_lease_is_lost(
+    fleet: Fleet, people: list[str]
+) -> None:
+    request = submitted(fleet, people[5])
+    worker, runner = at_work(fleet)
+    (item,) = fleet.client.get_request(request).items
+    assert item.run is not None
+    run = item.run
+    until(lambda: fleet.client.get_run(run).progress, "progress")
+    os.kill(runner, signal.SIGSTOP)  # as a call into a driver that never returns
+    completed(fleet, request)
+    until(lambda: not Path(f"/proc/{runner}").exists() or None, "the end of the runner", 30)
+    assert worker.runs
+
+
 def test_requests_are_accepted_while_redis_is_down_and_done_when_it_is_back(
     fleet: Fleet, people: list[str]
 ) -> None:
