@@ -46,7 +46,10 @@ def restate(
         return None
     case = Statement.model_validate_json(present.payload).predicate
     claims = (*case.claims, wording.closed_claim(destroyed))
-    closed = case.model_copy(update={"destruction": tuple(destroyed), "claims": claims})
+    limits = (*case.limits, wording.closed_limit())
+    closed = case.model_copy(
+        update={"destruction": tuple(destroyed), "claims": claims, "limits": limits}
+    )
     return write(session, closed, now=now)
 
 

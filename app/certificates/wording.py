@@ -82,9 +82,24 @@ def closed_claim(destroyed: Sequence[Destruction]) -> str:
     files = sum(one.what == "shard" for one in destroyed)
     weights = sum(one.what == "weights" for one in destroyed)
     return (
-        f"The case is closed: its links to the person were cut, and {rows} data rows, {files} "
-        f"earlier files of data and {weights} files of earlier weights were destroyed."
+        "The case is closed: the request's references of the person, the list of the person's "
+        "samples and the subjects of these samples were deleted, and "
+        f"{_count(rows, 'data row')}, {_count(files, 'earlier file')} of data and "
+        f"{_count(weights, 'file')} of earlier weights were destroyed."
     )
+
+
+def closed_limit() -> str:
+    """What a closed case keeps of the person."""
+    return (
+        "Kept are a keyed tag of each identity, for three years, so that data of the same person "
+        "is noticed when it comes back; the case number that the controller gave; and this "
+        "statement."
+    )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def unlearned_limits(models: Sequence[ModelErasure], *, chosen: bool = False) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
-from app.cli.on_the_data import open_runtime
+from app.cli.on_the_data import open_runtime, read_settings, require_data
 from app.cli.output import AsJson, Failure, print_json
+from app.db import Database
 from app.erasure.tables import Worker, WorkerRole
 
 worker = typer.Typer(help="Workers of a fleet.", no_args_is_help=True)
@@ -37,29 +38,34 @@ def ops(
 @worker.command()
 def check(role: WorkerRole, as_json: AsJson = False) -> None:
     """Exit code 0 if a worker of this role on this host was heard of within a minute."""
-    runtime = open_runtime(up_to_date=False)
-    with runtime.database.read() as session:
+    require_data()
+    database = Database(read_settings().effective_database_url)
+    here = f"{socket.gethostname()}/"
+    with database.read() as session:
         last = session.scalar(
             select(Worker.heartbeat_at)
-            .where(Worker.role == role, Worker.name.startswith(f"{socket.gethostname()}/"))
+            .where(
+                Worker.role == role,
+                Worker.name.startswith(f"{socket.gethostname()}/", autoescape=True),
+            )
             .order_by(Worker.heartbeat_at.desc())
             .limit(1)
         )
-    runtime.close()
+    database.dispose()
     if last is None:
         raise Failure(f"no {role} worker has started on this host")
     silent = datetime.now(UTC) - last
     if silent > SILENCE:
-        raise Failure(f"no {role} worker on this host was heard of for {silent.seconds} s")
+        raise Failure(
+            f"no {role} worker on this host was heard of for {silent.total_seconds():.0f} s"
+        )
     if as_json:
         print_json({"role": role, "silent_seconds": silent.total_seconds()})
 
 
 def _become(role: WorkerRole, *arguments: str) -> None:
     """This process becomes Celery's, so that signals and exit codes are Celery's own."""
-    runtime = open_runtime(up_to_date=False)
-    settings = runtime.settings
-    runtime.close()
+    settings = read_settings()
     if settings.broker_url is None:
         raise Failure("LOTUS_BROKER_URL must be set: without a broker `lotus serve` has a worker")
     missing = [name for name in ("celery", "redis") if importlib.util.find_spec(name) is None]
@@ -67,6 +73,8 @@ def _become(role: WorkerRole, *arguments: str) -> None:
         missing.append("torch")
     if missing:
         raise Failure(f"{', '.join(missing)} not installed: install the extras worker and fleet")
+    require_data()
+    open_runtime(up_to_date=False).close()  # says plainly what is wrong with database or keys
     name = f"{role}-{os.getpid()}@%h"
     command = [
         *(sys.executable, "-m", "celery", "--app", "workers.celery_app", "--quiet", "worker"),

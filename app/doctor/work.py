@@ -1,5 +1,6 @@
 """Whether work goes on: workers, leases, states that last too long, the audit log."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -9,10 +10,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.audit.check import check
 from app.audit.tables import PendingEntry
-from app.doctor.findings import Finding, counted, ok, problem, warning
+from app.doctor.findings import Finding, ok, problem, warning
 from app.erasure import breaker
 from app.erasure.states import LEASED_RUN, REQUEST, RUN, Owner, RunState
-from app.erasure.tables import ErasureRequest, Run, Worker
+from app.erasure.tables import ErasureRequest, Run, Worker, WorkerRole
 from app.ids import model_id, request_id, run_id
 from app.metrics.figures import WORKER_SILENCE
 from app.registry.tables import Model, ModelVersion, RegistrationState, VersionState
@@ -32,14 +33,24 @@ _ACTIONS = {
 
 
 def workers(session: Session, *, now: datetime) -> Finding:
-    heard = session.scalar(select(func.count()).where(Worker.heartbeat_at > now - WORKER_SILENCE))
-    if not heard:
+    heard = Counter(
+        session.scalars(select(Worker.role).where(Worker.heartbeat_at > now - WORKER_SILENCE))
+    )
+    if not heard[WorkerRole.LOCAL] and not heard[WorkerRole.GPU]:
         return warning(
             "workers",
-            "none was heard of in the last two minutes: requests are accepted and wait",
-            "Start `lotus serve` on a single machine, or the workers of the fleet.",
+            "none that computes was heard of in the last two minutes: requests are accepted and "
+            "wait",
+            "Start `lotus serve` on a single machine, or `lotus worker gpu` in a fleet.",
         )
-    return ok("workers", f"{counted(heard, 'worker')} heard of")
+    if heard[WorkerRole.GPU] and not heard[WorkerRole.OPS] and not heard[WorkerRole.LOCAL]:
+        return warning(
+            "workers",
+            "none of the queue `ops` was heard of: leases, uploads and the audit log's order wait",
+            "Start `lotus worker ops`.",
+        )
+    known = ", ".join(f"{count} {role}" for role, count in sorted(heard.items()))
+    return ok("workers", f"heard of: {known}")
 
 
 def leases(session: Session, *, now: datetime) -> Finding:
@@ -51,7 +62,7 @@ def leases(session: Session, *, now: datetime) -> Finding:
         return problem(
             "leases",
             f"expired for more than five minutes: {_some(expired, run_id)}",
-            "Nobody sweeps: start a worker of the queue `ops`, or the local worker.",
+            "Nobody sweeps: start `lotus worker ops`, or `lotus serve` on a single machine.",
         )
     return ok("leases", "none has been expired for long")
 
@@ -113,7 +124,7 @@ def audit(session: Session, *, now: datetime) -> Iterator[Finding]:
         yield problem(
             "audit log",
             f"entries have waited for their place since {oldest:%Y-%m-%d %H:%M} UTC",
-            "Nobody sequences: start a worker of the queue `ops`, or the local worker.",
+            "Nobody sequences: start `lotus worker ops`, or `lotus serve` on a single machine.",
         )
     result = check(session)
     if not result.ok:

@@ -36,7 +36,7 @@ class NoEarlierVersion(Conflict):
 
 class VersionDestroyed(Conflict):
     code = "version-destroyed"
-    title = "The version's weights have been destroyed"
+    title = "The version can no longer be used"
 
 
 class VersionNotEarlier(Conflict):

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -43,10 +43,12 @@ class RollBack(BaseModel):
     ] = None
     reason: Annotated[
         str,
+        StringConstraints(strip_whitespace=True),
         Field(
             min_length=1,
             max_length=500,
-            pattern=r"^[^\x00-\x1f\x7f]+$",
+            # No control character, and none that turns the direction of what follows it.
+            pattern=r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+$",
             description="For your own people. Name no person in it.",
         ),
     ]

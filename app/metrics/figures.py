@@ -17,7 +17,7 @@ from app.audit.tables import PendingEntry
 from app.erasure import breaker
 from app.erasure.queue import effective_due
 from app.erasure.states import LEASED_RUN, OPEN_REQUEST, RUN, RunState
-from app.erasure.tables import IS_OPEN, ErasureRequest, Run, Worker
+from app.erasure.tables import IS_OPEN, ErasureRequest, Run, Worker, WorkerRole
 from app.registry.tables import Dataset, ModelVersion, RegistrationState, VersionState
 from app.restore import service as restore
 from app.version import code_version
@@ -99,9 +99,18 @@ def _runs(session: Session, now: datetime) -> Iterator[Metric]:
 
 
 def _workers(session: Session, now: datetime) -> Iterator[Metric]:
-    heard = select(func.count()).where(Worker.heartbeat_at > now - WORKER_SILENCE)
-    yield _one(
-        "lotus_workers", "Workers heard of in the last two minutes.", session.scalar(heard) or 0
+    heard = dict(
+        session.execute(
+            select(Worker.role, func.count())
+            .where(Worker.heartbeat_at > now - WORKER_SILENCE)
+            .group_by(Worker.role)
+        ).all()
+    )
+    yield _gauge(
+        "lotus_workers",
+        "Workers heard of in the last two minutes.",
+        dict.fromkeys(WorkerRole, 0) | heard,
+        "role",
     )
 
 

@@ -48,6 +48,7 @@ class Policy(_Choices):
     rollback_days: Annotated[
         int,
         Field(
+            strict=True,  # it decides when data is destroyed: `true` is no number of days
             ge=0,
             le=365,
             description="How long a new version can be taken back; then completed cases close and "

@@ -56,7 +56,9 @@ def test_an_idle_service_shows_every_figure_as_zero(api: TestClient) -> None:
         "lotus_webhook_deliveries waiting",
         "lotus_webhook_deliveries dead",
         "lotus_registrations_waiting dataset",
-        "lotus_workers",
+        "lotus_workers local",
+        "lotus_workers gpu",
+        "lotus_workers ops",
         "lotus_paused",
     ):
         assert shown[name] == 0, name
@@ -101,12 +103,12 @@ def test_a_run_shows_while_it_lives_and_its_time_when_it_ended(
     shown = scrape(api)
     assert shown["lotus_runs_live running"] == shown["lotus_requests_open running"] == 1
     assert shown["lotus_runs_lease_expired"] == 0
-    assert shown["lotus_workers"] == 1
+    assert shown["lotus_workers local"] == 1
     change(runtime, Run, lease_until=now - timedelta(seconds=1), device="NVIDIA H100")
     change(runtime, Worker, heartbeat_at=now - timedelta(minutes=3))
     shown = scrape(api)
     assert shown["lotus_runs_lease_expired"] == 1
-    assert shown["lotus_workers"] == 0
+    assert shown["lotus_workers local"] == 0
     hand.publish(fence, now + timedelta(seconds=90))
     shown = scrape(api)
     assert shown["lotus_runs_live running"] == 0
