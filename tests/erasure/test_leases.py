@@ -64,8 +64,7 @@ def test_a_silent_worker_loses_its_run_and_every_write(
     request = cases.submit("ada")
     stale = hand.must_claim(later())
     after = later(LEASE.total_seconds() + 5)
-    with runtime.database.write() as session:
-        assert leases.sweep(session, runtime.keyring, now=after) == 1
+    assert hand.sweep(after) == 1
     after += leases.PAUSES[0]
     fresh = hand.must_claim(after)
     assert (fresh.run_id, fresh.attempt) == (stale.run_id, 2)
@@ -128,8 +127,23 @@ def test_a_renewed_lease_is_not_swept(cases: Cases, hand: Hand, runtime: Runtime
     fence = hand.must_claim(later())
     with runtime.database.write() as session:
         leases.renew(session, fence, lease=LEASE, now=later(50))
+    assert hand.sweep(later(70)) == 0
+
+
+def test_a_run_that_is_renewed_after_the_look_is_not_taken_back(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    cases.submit("ada")
+    fence = hand.must_claim(later())
+    with runtime.database.read() as session:
+        assert leases.expired(session, now=later(70)) == [fence]
     with runtime.database.write() as session:
-        assert leases.sweep(session, runtime.keyring, now=later(70)) == 0
+        leases.renew(session, fence, lease=LEASE, now=later(50))
+    with runtime.database.write() as session:
+        assert not leases.take_back(session, runtime.keyring, fence, now=later(70))
+    hand.publish(fence, later(70))
+    with runtime.database.write() as session:
+        assert not leases.take_back(session, runtime.keyring, fence, now=later(170))
 
 
 def test_the_third_crash_fails_the_items_with_the_error_class(
