@@ -16,7 +16,7 @@ from app.audit.kinds import SERVICE, worker_actor
 from app.erasure import breaker, completion, failing, forming
 from app.erasure.failing import Fault
 from app.erasure.locks import Fence, LeaseLost, fenced_run, items_of, lock_model
-from app.erasure.states import LEASED_RUN, ItemState, RunState
+from app.erasure.states import LEASED_RUN, LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErrorClass, Run
 from app.erasure.transitions import Cause, Event, move_item, move_run
 from app.keyring import Keyring
@@ -121,9 +121,9 @@ def give_back(
 
 def put_down(session: Session, fence: Fence, *, actor: str, now: datetime) -> None:
     """The service stops, through no fault of the run: queued again, and not counted."""
-    run = fenced_run(session, fence)
-    controller = session.get_one(Model, run.model_id).controller_id
-    move_run(session, run, RunState.QUEUED, Cause(Event.STOPPED, actor, now), controller=controller)
+    model, run = _held_still(session, fence)
+    cause = Cause(Event.STOPPED, actor, now)
+    move_run(session, run, RunState.QUEUED, cause, controller=model.controller_id)
 
 
 def fail(
@@ -217,5 +217,5 @@ def _hold(
 
 
 def _has_live_run(session: Session, model_id: UUID) -> bool:
-    held = select(Run.id).where(Run.model_id == model_id, Run.state.in_(LEASED_RUN))
-    return session.scalar(held.limit(1)) is not None
+    live = select(Run.id).where(Run.model_id == model_id, Run.state.in_(LIVE_RUN))
+    return session.scalar(live.limit(1)) is not None
