@@ -121,3 +121,29 @@ def test_a_cancel_ends_the_item_of_a_model_that_becomes_ready_at_that_moment(
     assert answer.status_code == 202
     assert [item["state"] for item in cases.get(request)["items"]] == ["cancelled"] * 2
     assert hand.claim(soon()) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [
+        ("retry", "refuse", "scheduled"),
+        ("accept", "retry", "completed"),
+        ("accept", "refuse", "completed"),
+        ("refuse", "retry", "refused"),
+    ],
+)
+def test_of_two_decisions_at_once_the_second_is_told_that_none_is_asked_for(
+    cases: Cases, hand: Hand, runtime: Runtime, first: str, second: str, left: str
+) -> None:
+    request = cases.submit("ada")
+    rejected(hand)
+    item = cases.item(request)["id"]
+    reason = {"reason_code": "legal_claims"} if second == "refuse" else {}
+    answer = while_open(
+        runtime.database,
+        lambda session: decided(first)(session, runtime),
+        lambda: cases.decide(request, item=item, action=second, **reason),
+    )
+    assert answer.status_code == 409, answer.text
+    assert answer.json()["type"].endswith(":illegal-move")
+    assert cases.state(request) == left
