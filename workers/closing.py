@@ -18,7 +18,7 @@ from app.erasure import closing, rewriting
 from app.erasure.rewriting import NewFile
 from app.observability import fields
 from app.runtime import Runtime
-from workers.leftovers import clear_unneeded
+from workers.leftovers import clear_unneeded, no_step
 from workers.parent import end_with_parent
 from workers.shards import read_shard, shard_bytes, without_rows
 from workers.watchdog import unwatch, watch
@@ -29,12 +29,8 @@ log = logging.getLogger("lotus.closing")
 LONGEST_STEP = timedelta(minutes=10)
 
 
-def _no_step() -> None:
-    """Nobody watches."""
-
-
 def close_due(
-    runtime: Runtime, now_fn: Callable[[], datetime], *, step: Callable[[], None] = _no_step
+    runtime: Runtime, now_fn: Callable[[], datetime], *, step: Callable[[], None] = no_step
 ) -> int:
     """Does whatever is due now; returns how many cases came to their end. A fault in one case is
     logged and keeps no other from it."""
@@ -51,12 +47,14 @@ def close_due(
             cases = rewriting.cases_of(session, shard)
         _one(runtime, cases, now_fn, partial(_rewrite, runtime, shard, now_fn()))
     step()
-    clear_unneeded(runtime, now=now_fn())
+    clear_unneeded(runtime, now=now_fn(), step=step)
     with runtime.database.read() as session:
         closed = closing.due(session, now_fn(), closed=True)
-    ended = sum(
-        _one(runtime, [case], now_fn, partial(_finish, runtime, case, now_fn())) for case in closed
-    )
+    ended = 0
+    for case in closed:
+        step()
+        ended += _one(runtime, [case], now_fn, partial(_finish, runtime, case, now_fn()))
+    step()
     runtime.database.settle()
     return ended
 

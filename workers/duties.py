@@ -24,9 +24,17 @@ def sequence(runtime: Runtime, now: datetime) -> None:
 
 
 def sweep(runtime: Runtime, now: datetime) -> None:
-    """Takes runs back from workers that fell silent."""
-    with runtime.database.write() as session:
-        taken_back = leases.sweep(session, runtime.keyring, now=now)
+    """Takes runs back from workers that fell silent. A fault in one run is logged and keeps no
+    other from it."""
+    with runtime.database.read() as session:
+        expired = leases.expired(session, now=now)
+    taken_back = 0
+    for fence in expired:
+        try:
+            with runtime.database.write() as session:
+                taken_back += leases.take_back(session, runtime.keyring, fence, now=now)
+        except Exception:
+            log.exception("expired lease not taken back", extra=fields(run=fence.run_id))
     if taken_back:
         log.warning("expired leases taken back", extra=fields(runs=taken_back))
 

@@ -1,6 +1,7 @@
 """Destroys files that nothing needs: uploads whose registration ended, and strays of a crash."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -68,12 +69,18 @@ def _end_candidates(runtime: Runtime, now: datetime) -> None:
             candidates.end(session, version, now=now)
 
 
-def clear_unneeded(runtime: Runtime, *, now: datetime) -> None:
-    """Stored files that no version or shard needs any more, and that nobody may still read."""
+def no_step() -> None:
+    """Nobody watches."""
+
+
+def clear_unneeded(runtime: Runtime, *, now: datetime, step: Callable[[], None] = no_step) -> None:
+    """Stored files that no version or shard needs any more, and that nobody may still read; `step`
+    before each."""
     with runtime.database.write() as session:
         unneeded.let_orphans_go(session, now=now)
         waiting = unneeded.waiting(session)
     for sha256 in waiting:
+        step()
         with runtime.database.write() as session:
             unneeded.destroy(session, runtime.artifacts, sha256, now=now)
 

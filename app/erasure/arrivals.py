@@ -22,12 +22,15 @@ from app.erasure.transitions import Cause, Event, move_item
 from app.keyring import Keyring
 from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, SampleSubject
 
+_ENDED = (RequestState.CANCELLED, RequestState.REFUSED)
+
 
 def model_ready(session: Session, keyring: Keyring, model: Model, *, now: datetime) -> int:
     """Adds an item to every request that has training samples in the model's dataset."""
     cause = Cause(Event.MODEL_ADDED, SERVICE, now)
     found = _found_by_request(session, model)
-    requests = lock_requests(session, found)
+    # Found before the lock: a case that ended in between is left out here.
+    requests = [one for one in lock_requests(session, found) if _takes_models_in(one)]
     for request in requests:
         add_item(session, request, model, found[request.id], cause)
     completion.settle(session, keyring, [request.id for request in requests], cause)
@@ -39,7 +42,8 @@ def version_ready(
 ) -> int:
     """A version trained elsewhere may have seen the samples again: its published items start anew.
 
-    A run in progress notices by itself that its base is no longer current.
+    A run in progress notices by itself that its base is no longer current. The caller holds the
+    model, as does whoever else moves a published item or closes its case.
     """
     model = session.get_one(Model, version.model_id)
     cause = Cause(Event.REOPENED, SERVICE, now)
@@ -68,6 +72,10 @@ def version_ready(
     return len(items)
 
 
+def _takes_models_in(request: ErasureRequest) -> bool:
+    return request.closed_at is None and request.state not in _ENDED
+
+
 def _found_by_request(session: Session, model: Model) -> dict[UUID, Found]:
     rows = session.execute(
         select(RequestSubject.request_id, Sample.split, func.count(Sample.id.distinct()))
@@ -79,7 +87,7 @@ def _found_by_request(session: Session, model: Model) -> dict[UUID, Found]:
             ErasureRequest.controller_id == model.controller_id,
             ErasureRequest.closed_at.is_(None),
             ErasureRequest.model_scope.is_(None),
-            ErasureRequest.state.not_in([RequestState.CANCELLED, RequestState.REFUSED]),
+            ErasureRequest.state.not_in(_ENDED),
         )
         .group_by(RequestSubject.request_id, Sample.split)
     )

@@ -44,6 +44,8 @@ def cancel(
     (request,) = lock_requests(session, [request.id])
     if {item.run_id for item in items if item.run_id} - runs.keys():
         raise ChangedMeanwhile("A worker took the request at this moment; try again.")
+    if len(_items_of(session, request.id)) > len(items):
+        raise ChangedMeanwhile("The request took in a new model at this moment; try again.")
     if any(item.state is ItemState.PUBLISHED for item in items):
         raise PartiallyPublished(
             "A model version without these samples has been published already. "

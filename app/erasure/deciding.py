@@ -80,6 +80,9 @@ def decide(
     item = session.get(ErasureItem, item_id)
     if item is None or item.request_id != request.id:
         raise NotFound("The request has no such item.")
+    model = lock_model(session, item.model_id)
+    assert model is not None
+    session.refresh(item)  # somebody else may have decided while this call waited
     if item.state not in _WAITING:
         raise IllegalMove(
             f"The item is {item.state}; a decision is asked for only while it is "
@@ -89,11 +92,11 @@ def decide(
         raise InvalidInput(f"Only a retry takes a method and settings, not {action}.")
     again = Cause(Event.RETRIED, actor, now)
     if action == "retry":
-        run, model = _run_and_model(session, item)
+        run = _run_of(session, item)
         chosen = _chosen(run, model, method, settings)
         _run_again(session, keyring, run, model, chosen, again)
     elif action == "retrain":
-        run, model = _run_and_model(session, item)
+        run = _run_of(session, item)
         _run_again(session, keyring, run, model, _retraining(model), again)
     elif action == "accept":
         _accept(session, keyring, item, Cause(Event.ACCEPTED, actor, now))
@@ -171,7 +174,7 @@ def _run_again(
 
 
 def _accept(session: Session, keyring: Keyring, item: ErasureItem, cause: Cause) -> None:
-    run, _ = _run_and_model(session, item)
+    run = _run_of(session, item)
     if run.state is not RunState.REJECTED:
         raise IllegalMove("The run failed and left no candidate to accept; retry or refuse.")
     assert run.candidate_version_id is not None
@@ -222,14 +225,12 @@ def _waiting_with(session: Session, run: Run) -> Sequence[ErasureItem]:
     return [item for item in items_of(session, run) if item.state in _WAITING]
 
 
-def _run_and_model(session: Session, item: ErasureItem) -> tuple[Run, Model]:
+def _run_of(session: Session, item: ErasureItem) -> Run:
+    """Locked; the caller holds the model."""
     assert item.run_id is not None, "an item comes here from a run"
-    model = lock_model(session, item.model_id)
-    assert model is not None
-    run = session.scalars(
+    return session.scalars(
         select(Run)
         .where(Run.id == item.run_id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one()
-    return run, model

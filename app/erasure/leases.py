@@ -4,7 +4,6 @@ A claim raises the run's attempt, which every later write of the worker must nam
 fell silent finds, when it wakes, that its attempt is no longer the run's, and stops.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +16,7 @@ from app.audit.kinds import SERVICE, worker_actor
 from app.erasure import breaker, completion, failing, forming
 from app.erasure.failing import Fault
 from app.erasure.locks import Fence, LeaseLost, fenced_run, items_of, lock_model
-from app.erasure.states import LEASED_RUN, ItemState, RunState
+from app.erasure.states import LEASED_RUN, LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErrorClass, Run
 from app.erasure.transitions import Cause, Event, move_item, move_run
 from app.keyring import Keyring
@@ -122,9 +121,9 @@ def give_back(
 
 def put_down(session: Session, fence: Fence, *, actor: str, now: datetime) -> None:
     """The service stops, through no fault of the run: queued again, and not counted."""
-    run = fenced_run(session, fence)
-    controller = session.get_one(Model, run.model_id).controller_id
-    move_run(session, run, RunState.QUEUED, Cause(Event.STOPPED, actor, now), controller=controller)
+    model, run = _held_still(session, fence)
+    cause = Cause(Event.STOPPED, actor, now)
+    move_run(session, run, RunState.QUEUED, cause, controller=model.controller_id)
 
 
 def fail(
@@ -142,37 +141,43 @@ def fail(
     failing.fail_run(session, keyring, model, run, fault, cause)
 
 
-def sweep(session: Session, keyring: Keyring, *, now: datetime) -> int:
-    """Takes runs back from workers that fell silent. Returns how many. A model that somebody works
-    on at this moment is left to the next sweep."""
-    expired = session.execute(
-        select(Run.id, Run.attempt, Run.model_id)
+def expired(session: Session, *, now: datetime) -> list[Fence]:
+    """Runs whose worker fell silent, those that did so first in front; for `take_back`."""
+    silent = session.execute(
+        select(Run.id, Run.attempt)
         .where(Run.state.in_(LEASED_RUN), Run.lease_until < now)
-        .order_by(Run.model_id)
-    ).all()
-    taken_back = 0
-    for run, attempt, model in expired:
-        if lock_model(session, model, skip_locked=True) is None:
-            continue
-        with suppress(LeaseLost):
-            # Renewed, ended or given back between the two looks.
-            if not _expired(fenced_run(session, Fence(run, attempt)), now):
-                continue
-            give_back(
-                session,
-                keyring,
-                Fence(run, attempt),
-                event=Event.LEASE_EXPIRED,
-                error_class=ErrorClass.CRASHED,
-                detail="The worker fell silent and its lease expired.",
-                actor=SERVICE,
-                now=now,
-            )
-            taken_back += 1
-    return taken_back
+        .order_by(Run.lease_until, Run.id)
+    )
+    return [Fence(run, attempt) for run, attempt in silent]
 
 
-def _expired(run: Run, now: datetime) -> bool:
+def take_back(session: Session, keyring: Keyring, fence: Fence, *, now: datetime) -> bool:
+    """Takes one run back from a worker that fell silent; each in a transaction of its own, since
+    two models' requests together are locked in no order. False if somebody works on the model at
+    this moment, or if the run was renewed, ended or given back meanwhile."""
+    owner = session.scalars(select(Run.model_id).where(Run.id == fence.run_id)).one()
+    if lock_model(session, owner, skip_locked=True) is None:
+        return False
+    try:
+        run = fenced_run(session, fence)
+    except LeaseLost:
+        return False
+    if not _is_expired(run, now):
+        return False
+    give_back(
+        session,
+        keyring,
+        fence,
+        event=Event.LEASE_EXPIRED,
+        error_class=ErrorClass.CRASHED,
+        detail="The worker fell silent and its lease expired.",
+        actor=SERVICE,
+        now=now,
+    )
+    return True
+
+
+def _is_expired(run: Run, now: datetime) -> bool:
     return run.lease_until is not None and run.lease_until < now
 
 
@@ -212,5 +217,5 @@ def _hold(
 
 
 def _has_live_run(session: Session, model_id: UUID) -> bool:
-    held = select(Run.id).where(Run.model_id == model_id, Run.state.in_(LEASED_RUN))
-    return session.scalar(held.limit(1)) is not None
+    live = select(Run.id).where(Run.model_id == model_id, Run.state.in_(LIVE_RUN))
+    return session.scalar(live.limit(1)) is not None

@@ -1,15 +1,18 @@
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from app.erasure import forming, leases
 from app.erasure.failing import Fault
-from app.erasure.locks import Fence, LeaseLost
+from app.erasure.locks import Fence, LeaseLost, lock_model
 from app.erasure.states import RunState
 from app.erasure.tables import ErrorClass, ItemSample, Run
 from app.runtime import Runtime
 from tests.erasure.conftest import Cases
+from tests.erasure.test_arriving_versions import while_open
 from tests.erasure.working import LEASE, Hand
 
 
@@ -64,8 +67,7 @@ def test_a_silent_worker_loses_its_run_and_every_write(
     request = cases.submit("ada")
     stale = hand.must_claim(later())
     after = later(LEASE.total_seconds() + 5)
-    with runtime.database.write() as session:
-        assert leases.sweep(session, runtime.keyring, now=after) == 1
+    assert hand.sweep(after) == 1
     after += leases.PAUSES[0]
     fresh = hand.must_claim(after)
     assert (fresh.run_id, fresh.attempt) == (stale.run_id, 2)
@@ -128,8 +130,23 @@ def test_a_renewed_lease_is_not_swept(cases: Cases, hand: Hand, runtime: Runtime
     fence = hand.must_claim(later())
     with runtime.database.write() as session:
         leases.renew(session, fence, lease=LEASE, now=later(50))
+    assert hand.sweep(later(70)) == 0
+
+
+def test_a_run_that_is_renewed_after_the_look_is_not_taken_back(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    cases.submit("ada")
+    fence = hand.must_claim(later())
+    with runtime.database.read() as session:
+        assert leases.expired(session, now=later(70)) == [fence]
     with runtime.database.write() as session:
-        assert leases.sweep(session, runtime.keyring, now=later(70)) == 0
+        leases.renew(session, fence, lease=LEASE, now=later(50))
+    with runtime.database.write() as session:
+        assert not leases.take_back(session, runtime.keyring, fence, now=later(70))
+    hand.publish(fence, later(70))
+    with runtime.database.write() as session:
+        assert not leases.take_back(session, runtime.keyring, fence, now=later(170))
 
 
 def test_the_third_crash_fails_the_items_with_the_error_class(
@@ -180,6 +197,40 @@ def test_a_failed_request_can_be_retried_by_a_person(
     assert hand.run(retry).rung == 0
     assert hand.publish(retry, later()) is RunState.SUCCEEDED
     assert cases.state(request) == "completed"
+
+
+def test_a_run_is_put_down_by_one_who_holds_its_model(
+    cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    cases.submit("ada")
+    fence = hand.must_claim(later())
+    model = hand.run(fence).model_id
+
+    def put_down() -> None:
+        with runtime.database.write() as session:
+            leases.put_down(session, fence, actor="service", now=later())
+
+    while_open(runtime.database, lambda session: lock_model(session, model), put_down)
+    assert hand.run(fence).state is RunState.QUEUED
+
+
+def test_a_run_that_is_queued_again_while_a_claim_looks_is_not_doubled(
+    cases: Cases, hand: Hand, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases.submit("ada")
+    fence = hand.must_claim(later())
+    cases.submit("ben")
+    look = leases._has_live_run
+
+    def look_later(session: Session, model: UUID) -> bool:
+        leases.put_down(session, fence, actor="service", now=later())
+        return look(session, model)
+
+    monkeypatch.setattr(leases, "_has_live_run", look_later)
+    with runtime.database.write() as session:
+        model = hand.run(fence).model_id
+        claim = leases.claim(session, runtime.keyring, hand.worker, model, lease=LEASE, now=later())
+    assert claim is None
 
 
 def test_the_batch_that_is_due_first_is_claimed_first(

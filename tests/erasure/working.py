@@ -66,6 +66,16 @@ class Hand:
         assert claim is not None
         return claim.fence
 
+    def sweep(self, now: datetime) -> int:
+        """As the worker loop does: each expired run in a transaction of its own."""
+        with self.runtime.database.read() as session:
+            expired = leases.expired(session, now=now)
+        taken_back = 0
+        for fence in expired:
+            with self.runtime.database.write() as session:
+                taken_back += leases.take_back(session, self.runtime.keyring, fence, now=now)
+        return taken_back
+
     def move(self, fence: Fence, to: RunState, now: datetime) -> None:
         with self.runtime.database.write() as session:
             run = fenced_run(session, fence)

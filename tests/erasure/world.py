@@ -234,8 +234,7 @@ class World:
         self.models.append(model.id)
 
     def sweep(self) -> None:
-        with self.runtime.database.write() as session:
-            leases.sweep(session, self.runtime.keyring, now=self.now)
+        self.hands[0].sweep(self.now)
 
     def sequence(self) -> None:
         with self.runtime.database.write() as session:

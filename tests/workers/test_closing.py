@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -314,6 +315,26 @@ def test_two_processes_may_close_the_same_cases_at_once(case: Case) -> None:
     assert not any(case.found(PIXELS[row].tobytes()) for row in (1, 2))
     destroyed = [one["sha256"] for one in case.facts("storage:artifact:destroyed")]
     assert destroyed.count(digest(resnet())) == 1
+
+
+def test_between_two_steps_at_most_one_file_goes_and_one_case_ends(case: Case) -> None:
+    """The process ends if it makes no step for a while, however much there is to do."""
+    for who in (1, 2, 3):
+        case.completed(f"customer-{who}")
+    done: list[tuple[int, int]] = []
+
+    def step() -> None:
+        gone = len(case.facts("storage:artifact:destroyed"))
+        done.append((gone, case.count(Certificate)))
+
+    case.now += WEEK
+    assert close_due(case.runtime, lambda: case.now, step=step) == 3
+    last = (len(case.facts("storage:artifact:destroyed")), case.count(Certificate))
+    assert done[-1] == last
+    assert (last[0] - done[0][0], last[1] - done[0][1]) >= (3, 3)
+    for before, after in pairwise(done):
+        assert after[0] - before[0] <= 1
+        assert after[1] - before[1] <= 1
 
 
 def test_the_process_closes_what_is_due_and_ends(case: Case) -> None:

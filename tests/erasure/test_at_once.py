@@ -1,0 +1,149 @@
+"""Two who act on one case at the same moment: the later one sees what the earlier one did."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.erasure import arrivals, cancelling, closing, deciding
+from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode
+from app.registry.tables import Dataset, Model
+from app.runtime import Runtime
+from tests.erasure.conftest import Cases
+from tests.erasure.factories import add_model
+from tests.erasure.test_arriving_versions import while_open
+from tests.erasure.test_publishing import soon
+from tests.erasure.working import Hand
+
+Act = Callable[[Session, Runtime], Any]
+
+
+def the_request(session: Session) -> ErasureRequest:
+    return session.scalars(select(ErasureRequest)).one()
+
+
+def the_item(session: Session) -> UUID:
+    return session.scalars(select(ErasureItem.id)).one()
+
+
+def decided(action: str) -> Act:
+    def act(session: Session, runtime: Runtime) -> None:
+        deciding.decide(
+            session,
+            runtime.keyring,
+            the_request(session),
+            the_item(session),
+            action,
+            settings=None,
+            reason_code=ReasonCode.LEGAL_CLAIMS if action == "refuse" else None,
+            actor="operator",
+            now=soon(),
+        )
+
+    return act
+
+
+def cancelled(session: Session, runtime: Runtime) -> None:
+    cancelling.cancel(session, runtime.keyring, the_request(session), actor="operator", now=soon())
+
+
+def closed(session: Session, runtime: Runtime) -> None:
+    request, later = the_request(session), soon() + timedelta(days=8)
+    assert closing.close(session, runtime.keyring, request.id, now=later)
+
+
+def left_scheduled(hand: Hand) -> None:
+    """Nothing more happens before the request ends."""
+
+
+def rejected(hand: Hand) -> None:
+    hand.reject(hand.must_claim(soon()), soon())
+
+
+def published(hand: Hand) -> None:
+    hand.publish(hand.must_claim(soon()), soon())
+
+
+@pytest.fixture
+def second_model(cases: Cases, runtime: Runtime) -> Callable[[], Model]:
+    """Ready from now on, but nobody has told the requests."""
+
+    def add() -> Model:
+        with runtime.database.write() as session:
+            return add_model(session, session.scalars(select(Dataset)).one(), name="second")
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("before", "end"),
+    [(left_scheduled, cancelled), (rejected, decided("refuse")), (published, closed)],
+    ids=["cancelled", "refused", "closed"],
+)
+def test_a_case_that_ends_as_a_model_becomes_ready_takes_it_in_no_more(
+    cases: Cases,
+    hand: Hand,
+    runtime: Runtime,
+    second_model: Callable[[], Model],
+    before: Callable[[Hand], None],
+    end: Act,
+) -> None:
+    request = cases.submit("ada")
+    before(hand)
+    model = second_model()
+
+    def becomes_ready() -> int:
+        with runtime.database.write() as session:
+            return arrivals.model_ready(session, runtime.keyring, model, now=soon())
+
+    assert while_open(runtime.database, lambda session: end(session, runtime), becomes_ready) == 0
+    assert len(cases.get(request)["items"]) == 1
+    assert hand.claim(soon()) is None
+
+
+def test_a_cancel_ends_the_item_of_a_model_that_becomes_ready_at_that_moment(
+    cases: Cases, hand: Hand, runtime: Runtime, second_model: Callable[[], Model]
+) -> None:
+    request = cases.submit("ada")
+    model = second_model()
+    answer = while_open(
+        runtime.database,
+        lambda session: arrivals.model_ready(session, runtime.keyring, model, now=soon()),
+        lambda: cases.cancel(request),
+    )
+    if answer.status_code == 409:  # it had looked before the item was there
+        assert answer.json()["type"].endswith(":changed-meanwhile")
+        answer = cases.cancel(request)
+    assert answer.status_code == 202
+    assert [item["state"] for item in cases.get(request)["items"]] == ["cancelled"] * 2
+    assert hand.claim(soon()) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [
+        ("retry", "refuse", "scheduled"),
+        ("accept", "retry", "completed"),
+        ("accept", "refuse", "completed"),
+        ("refuse", "retry", "refused"),
+    ],
+)
+def test_of_two_decisions_at_once_the_second_is_told_that_none_is_asked_for(
+    cases: Cases, hand: Hand, runtime: Runtime, first: str, second: str, left: str
+) -> None:
+    request = cases.submit("ada")
+    rejected(hand)
+    item = cases.item(request)["id"]
+    reason = {"reason_code": "legal_claims"} if second == "refuse" else {}
+    answer = while_open(
+        runtime.database,
+        lambda session: decided(first)(session, runtime),
+        lambda: cases.decide(request, item=item, action=second, **reason),
+    )
+    assert answer.status_code == 409, answer.text
+    assert answer.json()["type"].endswith(":illegal-move")
+    assert cases.state(request) == left
