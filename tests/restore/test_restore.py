@@ -1,7 +1,7 @@
 """How a restore is noticed, and what the service does until a person has looked."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -208,6 +208,56 @@ def resume(runtime: Runtime) -> None:
 def versions(runtime: Runtime) -> list[VersionState]:
     with runtime.database.read() as session:
         return list(session.scalars(select(ModelVersion.state).order_by(ModelVersion.number)))
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], *, before: bool) -> None:
+    """Another process acts, just before the next look reads the mark, or just after."""
+    real, waiting = marks.read, [act]
+
+    def read(folder: Path) -> marks.Mark | None:
+        if not waiting:
+            return real(folder)
+        stale = None if before else real(folder)
+        waiting.pop()()
+        return real(folder) if before else stale
+
+    monkeypatch.setattr(marks, "read", read)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_entries_that_another_process_adds_during_a_look_pause_nothing(
+    marked: Runtime, cases: Cases, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    size = mark_of(marked).size
+
+    def go_on() -> None:
+        cases.submit("ben")
+        sequence(marked)
+        assert look(marked) is None
+
+    meanwhile(monkeypatch, go_on, before=before)
+    assert look(marked) is None
+    assert mark_of(marked).size > size
+    with marked.database.read() as session:
+        assert not service.is_paused(session)
+
+
+def test_two_processes_that_start_together_on_a_fresh_database_pause_nothing(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile(monkeypatch, lambda: look(runtime), before=False)
+    assert look(runtime) is None
+    assert look(runtime) is None
+
+
+def test_a_look_that_began_before_a_person_said_go_does_not_pause_again(
+    marked: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert older(marked) is PauseReason.DATABASE_OLDER
+    meanwhile(monkeypatch, lambda: resume(marked), before=False)
+    assert look(marked) is None
+    with marked.database.read() as session:
+        assert not service.is_paused(session)
 
 
 def test_pausing_is_noted_once_and_resuming_ends_it(
