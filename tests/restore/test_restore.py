@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, select, text, update
 
 from app.audit import sequencer
 from app.config import Settings
 from app.db import Database
 from app.erasure import candidates, closing, unneeded
-from app.erasure.states import RunState
+from app.erasure.states import ItemState, RunState
+from app.erasure.tables import ErasureItem
 from app.keys.tables import Controller
 from app.main import create_app
 from app.registry.tables import Artifact, ModelVersion, VersionState
@@ -28,6 +29,7 @@ from tests.erasure.working import Hand
 from workers import duties
 from workers.closing import close_due
 from workers.leftovers import clear_leftovers
+from workers.local import LocalWorker
 
 
 def look(runtime: Runtime) -> PauseReason | None:
@@ -258,6 +260,29 @@ def test_a_look_that_began_before_a_person_said_go_does_not_pause_again(
     assert look(marked) is None
     with marked.database.read() as session:
         assert not service.is_paused(session)
+
+
+def test_a_worker_of_a_single_machine_looks_before_it_claims_and_again_later(
+    marked: Runtime, cases: Cases, now: datetime
+) -> None:
+    worker = LocalWorker(marked)
+    cases.submit("ben")
+    marks.write(marked.artifacts.root, replace(mark_of(marked), size=1000))
+    worker.tick(now)
+    with marked.database.read() as session:
+        assert service.is_paused(session)
+    assert worker.run is None
+    resume(marked)
+    # Nothing to claim, so that no process starts.
+    with marked.database.write() as session:
+        session.execute(update(ErasureItem).values(state=ItemState.CANCELLED))
+    marks.write(marked.artifacts.root, replace(mark_of(marked), size=1000))
+    worker.tick(now + timedelta(seconds=9))
+    with marked.database.read() as session:
+        assert not service.is_paused(session)
+    worker.tick(now + timedelta(seconds=10))
+    with marked.database.read() as session:
+        assert service.is_paused(session)
 
 
 def test_pausing_is_noted_once_and_resuming_ends_it(
