@@ -17,6 +17,7 @@ from app.config import Settings
 from app.erasure import closing, rewriting
 from app.erasure.rewriting import NewFile
 from app.observability import fields
+from app.restore.service import is_paused
 from app.runtime import Runtime
 from workers.leftovers import clear_unneeded, no_step
 from workers.parent import end_with_parent
@@ -33,8 +34,13 @@ def close_due(
     runtime: Runtime, now_fn: Callable[[], datetime], *, step: Callable[[], None] = no_step
 ) -> int:
     """Does whatever is due now; returns how many cases came to their end. A fault in one case is
-    logged and keeps no other from it."""
+    logged and keeps no other from it.
+
+    While the service is paused nothing is due: what the database calls over may have been reopened
+    since the backup. It is asked before each step, since a pause can begin at any moment."""
     with runtime.database.read() as session:
+        if is_paused(session):
+            return 0
         over = closing.due(session, now_fn(), closed=False)
     for case in over:
         step()
@@ -44,6 +50,8 @@ def close_due(
     for shard in shards:
         step()
         with runtime.database.read() as session:
+            if is_paused(session):
+                return 0
             cases = rewriting.cases_of(session, shard)
         _one(runtime, cases, now_fn, partial(_rewrite, runtime, shard, now_fn()))
     step()

@@ -8,6 +8,7 @@ from app.audit import sequencer
 from app.erasure import closing, leases, queue
 from app.observability import fields
 from app.registry import checks
+from app.restore.service import is_paused
 from app.runtime import Runtime
 from workers.leftovers import clear_leftovers
 
@@ -50,8 +51,11 @@ def uploads_wait(runtime: Runtime, now: datetime) -> bool:
 
 
 def cases_close(runtime: Runtime, now: datetime) -> bool:
-    """Is there a completed case whose window is over, or that has begun to close?"""
+    """Is there a completed case whose window is over, or that has begun to close? None is due
+    while the service is paused."""
     with runtime.database.read() as session:
+        if is_paused(session):
+            return False
         return closing.anything_due(session, now)
 
 

@@ -26,18 +26,31 @@ def work_of(dataset: UUID, attempt: int) -> str:
 
 
 def clear_leftovers(runtime: Runtime, *, now: datetime) -> None:
+    """Nothing goes while the service is paused. After a restore a file may be all that is left of
+    what the backup does not know, so everything waits until a person has seen the list. A pause
+    that begins meanwhile is noticed before the next file."""
+    if _is_paused(runtime):
+        return
     _clear_uploads(runtime, now)
     _clear_work(runtime)
     _end_candidates(runtime, now)
     clear_unneeded(runtime, now=now)
     _clear_strays(runtime, now)
-    runtime.artifacts.sweep_drafts(now - LONGEST_UNUSED)
+    if not _is_paused(runtime):
+        runtime.artifacts.sweep_drafts(now - LONGEST_UNUSED)
+
+
+def _is_paused(runtime: Runtime) -> bool:
+    with runtime.database.read() as session:
+        return is_paused(session)
 
 
 def _clear_uploads(runtime: Runtime, now: datetime) -> None:
     store = runtime.artifacts
     for file in store.staged():
         with runtime.database.read() as session:
+            if is_paused(session):
+                return
             reason = reason_to_discard(session, file, now=now)
         if reason is None:
             continue
@@ -58,6 +71,8 @@ def _is_needed(runtime: Runtime, work: str) -> bool:
     if named is None:
         return False
     with runtime.database.read() as session:
+        if is_paused(session):
+            return True
         return is_current(session, UUID(hex=named[1]), int(named[2]))
 
 
@@ -77,6 +92,8 @@ def clear_unneeded(runtime: Runtime, *, now: datetime, step: Callable[[], None] 
     """Stored files that no version or shard needs any more, and that nobody may still read; `step`
     before each."""
     with runtime.database.write() as session:
+        if is_paused(session):
+            return
         unneeded.let_orphans_go(session, now=now)
         waiting = unneeded.waiting(session)
     for sha256 in waiting:
@@ -86,8 +103,7 @@ def clear_unneeded(runtime: Runtime, *, now: datetime, step: Callable[[], None] 
 
 
 def _clear_strays(runtime: Runtime, now: datetime) -> None:
-    """Stored files that no committed row knows. After a restore they may be all that is left of
-    what the backup does not know, so they wait until a person has seen the list."""
+    """Stored files that no committed row knows."""
     store = runtime.artifacts
     with runtime.database.read() as session:
         if is_paused(session):
@@ -98,6 +114,8 @@ def _clear_strays(runtime: Runtime, now: datetime) -> None:
         if sha256 in known or written_at >= before:
             continue
         with runtime.database.write() as session:
+            if is_paused(session):
+                return
             if not is_stored(session, sha256):
                 store.destroy_older(sha256, before)
         _note_gone(runtime, sha256, None, "unused", now)

@@ -19,7 +19,7 @@ from app import observability
 from app.config import Settings
 from app.erasure.tables import WorkerRole
 from app.observability import fields
-from app.restore.watch import look_once
+from app.restore.watch import Lookout
 from app.runtime import Runtime
 from workers import duties, roster
 from workers.parent import end_with_parent
@@ -41,6 +41,7 @@ class LocalWorker:
         self.runtime = runtime
         self.id = roster.register(runtime, WorkerRole.LOCAL, runtime.settings.device)
         self.supervisor = Supervisor(runtime, self.id)
+        self.lookout = Lookout(runtime)
         self.run: HeldRun | None = None
         self.registration: subprocess.Popen[bytes] | None = None
         self.closing: subprocess.Popen[bytes] | None = None
@@ -53,6 +54,7 @@ class LocalWorker:
         is logged, and must not keep the others from their work.
         """
         for step in (
+            self.lookout.look,  # first: a database out of a backup begins nothing by itself
             self._beat,
             self._sequence,
             self._sweep,
@@ -124,7 +126,6 @@ def main() -> None:
     settings = Settings()
     observability.configure(settings.log_level)
     runtime = Runtime.open(settings)
-    look_once(runtime)  # a database that came out of a backup begins nothing by itself
     stopping = _notice_stop()
     with _bell(settings.bell_path) as bell:
         worker = LocalWorker(runtime)

@@ -1,19 +1,19 @@
 """The database: whether it answers, its tables, its durability, its clock."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app import clock as clocks
 from app import migrate
 from app.db import Database
 from app.doctor.findings import Finding, ok, problem, warning
 
 OLDEST_POSTGRESQL = 13
-# A lease lasts a minute by default: clocks further apart expire leases that are in use.
-CLOCK_WARNING_SECONDS, CLOCK_PROBLEM_SECONDS = 2.0, 20.0
+CLOCK_WARNING = timedelta(seconds=2)
 
 
 def reachable(database: Database) -> Finding:
@@ -110,13 +110,9 @@ def clock(session: Session, here: Callable[[], datetime]) -> Finding:
     """`here` reads this machine's clock."""
     if session.get_bind().dialect.name == "sqlite":
         return ok("clock", "database and service share the machine's")
-    before = here()
-    there = session.scalar(text("SELECT clock_timestamp()"))
-    after = here()
-    assert isinstance(there, datetime)
-    apart = max(0.0, (before - there).total_seconds(), (there - after).total_seconds())
-    said = f"this machine and the database are {apart:.1f} s apart"
+    apart = abs(clocks.skew(session, here))
+    said = f"this machine and the database are {apart.total_seconds():.1f} s apart"
     action = "Let a time service (chrony, NTP) set both clocks; leases depend on them."
-    if apart > CLOCK_PROBLEM_SECONDS:
+    if apart > clocks.MOST_SKEW:
         return problem("clock", said, action)
-    return warning("clock", said, action) if apart > CLOCK_WARNING_SECONDS else ok("clock", said)
+    return warning("clock", said, action) if apart > CLOCK_WARNING else ok("clock", said)

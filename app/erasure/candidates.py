@@ -12,6 +12,7 @@ from app.erasure.queue import effective_due
 from app.erasure.states import ItemState
 from app.erasure.tables import ErasureItem, ErasureRequest
 from app.registry.tables import ModelVersion, VersionState
+from app.restore.service import is_paused
 
 
 def over(session: Session, *, now: datetime) -> list[UUID]:
@@ -20,10 +21,12 @@ def over(session: Session, *, now: datetime) -> list[UUID]:
 
 
 def end(session: Session, identity: UUID, *, now: datetime) -> bool:
-    """False if it was accepted, or ended, meanwhile."""
+    """False if it was accepted, or ended, meanwhile, or the service is paused."""
     version = session.get_one(ModelVersion, identity)
     lock_model(session, version.model_id)
     session.refresh(version)
+    if is_paused(session):
+        return False
     reason = dict(_over(session, now)).get(identity)
     if reason is None:
         return False

@@ -24,6 +24,7 @@ from app.erasure.unneeded import is_needed
 from app.ids import controller_id, request_id
 from app.keyring import Keyring
 from app.registry.tables import Artifact, ArtifactState, DatasetShard, ModelVersion, VersionState
+from app.restore.service import is_paused
 
 # A person's data is flagged for so long when it is registered anew.
 SUPPRESSED_FOR = timedelta(days=3 * 365)
@@ -55,7 +56,8 @@ def look_again(session: Session, identity: UUID, *, at: datetime) -> None:
 
 
 def close(session: Session, keyring: Keyring, identity: UUID, *, now: datetime) -> bool:
-    """Decides, unless somebody still works with what would be destroyed: then it is for later.
+    """Decides, unless somebody still works with what would be destroyed, or the service is paused:
+    then it is for later.
 
     From here on nothing of the case can be taken back or reopened.
     """
@@ -63,7 +65,7 @@ def close(session: Session, keyring: Keyring, identity: UUID, *, now: datetime) 
     for model in sorted(reach.models_held(session, request)):
         lock_model(session, model)
     (request,) = lock_requests(session, [identity])
-    if not _is_over(request, now):
+    if is_paused(session) or not _is_over(request, now):
         return False
     versions = reach.versions(session, request)
     if reach.must_wait(session, request, [version.id for version in versions]):
@@ -87,9 +89,10 @@ def close(session: Session, keyring: Keyring, identity: UUID, *, now: datetime) 
 
 
 def finish(session: Session, identity: UUID, *, now: datetime) -> bool:
-    """The newer certificate, once every file is gone that nobody else needs; or it is for later."""
+    """The newer certificate, once every file is gone that nobody else needs; or it is for later.
+    While the service is paused none is made: it could not be taken back."""
     (request,) = lock_requests(session, [identity])
-    if request.closed_at is None or request.next_closing_at is None:
+    if request.closed_at is None or request.next_closing_at is None or is_paused(session):
         return False
     decided = session.scalars(
         select(Destruction)

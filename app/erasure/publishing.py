@@ -23,6 +23,7 @@ from app.ids import controller_id, model_id, run_id, version_id
 from app.keyring import Keyring
 from app.registry.artifacts import SAFETENSORS, note_stored
 from app.registry.tables import Model, ModelVersion, VersionState
+from app.restore.service import is_paused
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,18 @@ def publish(
     actor: str,
     now: datetime,
 ) -> RunState:
-    """SUCCEEDED, or SUPERSEDED if another version became current while the run computed."""
+    """SUCCEEDED, or SUPERSEDED if another version became current while the run computed, or QUEUED
+    if the service was paused meanwhile.
+
+    The fence alone would let the run of a restored database publish, if the backup knows the
+    attempt: its weights are right, but a certificate that says so cannot be taken back, and the
+    person who looks may yet restore another backup. To compute it again costs only time.
+    """
     run, model, base = hold_still(session, fence)
+    if is_paused(session):
+        stopped = Cause(Event.STOPPED, actor, now)
+        move_run(session, run, RunState.QUEUED, stopped, controller=model.controller_id)
+        return RunState.QUEUED
     if base.state is not VersionState.ACTIVE:
         start_again_on_new_base(session, keyring, run, model, actor=actor, now=now)
         return RunState.SUPERSEDED

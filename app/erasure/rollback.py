@@ -1,7 +1,7 @@
 """Taking versions back: an earlier version is current again, and what the later ones unlearned has
 to be unlearned once more."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -87,7 +87,8 @@ def roll_back(
     if wanted.version == active.id and (repeated := _latest(session, active)) is not None:
         return repeated
     target = _target(versions, active, wanted.version)
-    taken = [one for one in versions if _became(one) > _became(target) and _was_current(one)]
+    order = _order(versions)
+    taken = [one for one in versions if order(one) > order(target) and _was_current(one)]
     _check_window(model, taken, now)
     if not store.exists(target.artifact_sha256):
         raise Unavailable("The version's file is not in the store.")
@@ -139,7 +140,8 @@ def _target(
         raise UnknownVersion("This model has no version of this id.")
     if target.state is VersionState.DESTROYED:
         raise VersionDestroyed("They held samples of a case that has been closed since.")
-    if not (_was_current(target) and _became(target) < _became(active)):
+    order = _order(versions)
+    if not (_was_current(target) and order(target) < order(active)):
         raise VersionNotEarlier(
             "Only a version that was current before the present one can become current again, and "
             "only if no rollback has taken it back."
@@ -153,14 +155,20 @@ def _was_current(version: ModelVersion) -> bool:
     return current and version.published_at is not None and version.taken_back_at is None
 
 
-def _became(version: ModelVersion) -> tuple[datetime, int]:
-    """When it became current: not in the order of the numbers, which count registrations."""
-    return version.published_at or version.created_at, version.number
+def _order(versions: Sequence[ModelVersion]) -> Callable[[ModelVersion], tuple[int, int]]:
+    """The order in which those that were current became so; no machine's clock has a say in it.
+
+    A lineage follows only lineages that were registered before it, and a version of a run has a
+    higher number than its parent. Numbers alone would not do: a run's version may be numbered
+    while a version trained elsewhere, with a lower number, is still being read.
+    """
+    begun = {version.id: version.number for version in versions}
+    return lambda version: (begun[version.lineage_id], version.number)
 
 
 def _check_window(model: Model, taken: Sequence[ModelVersion], now: datetime) -> None:
     days = Policy.model_validate(model.policy).rollback_days
-    since = min(_became(version)[0] for version in taken)
+    since = min(version.published_at or version.created_at for version in taken)
     if since + timedelta(days=days) <= now:
         raise RollbackWindowOver(
             f"A version of this model can be taken back for {days} days after its publication."

@@ -23,6 +23,7 @@ from app.registry.tables import (
     ModelVersion,
     VersionState,
 )
+from app.restore.service import is_paused
 from app.storage import ArtifactStore
 
 # A run stores its weights first and names them in its last transaction: a file put there lately may
@@ -82,7 +83,12 @@ def waiting(session: Session) -> list[str]:
 
 def destroy(session: Session, store: ArtifactStore, sha256: str, *, now: datetime) -> bool:
     """Removes the bytes if they may go now, and says so in the log. Done again after a crash, it
-    ends what was begun: the file goes first, so that a row promises too much and never less."""
+    ends what was begun: the file goes first, so that a row promises too much and never less.
+
+    Nothing goes while the service is paused: a file may be all that is left of what a backup does
+    not know."""
+    if is_paused(session):
+        return False
     artifact = _held(session, sha256)
     if artifact.state is not ArtifactState.STORED or artifact.unneeded_since is None:
         return False

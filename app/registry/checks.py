@@ -175,7 +175,8 @@ def end_dataset_invalid(
 
 
 def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -> ModelVersion:
-    """Makes the version the one that the model serves, unless a later one was faster.
+    """Makes the version the one that the model serves, unless a later one was faster: then it was
+    never published, and no rollback goes back to it.
 
     First in its transaction: it waits for the requests that are being accepted, and for a run
     that is being published, which changes the active version too.
@@ -191,7 +192,7 @@ def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -
         session,
         check,
         state=VersionState.SUPERSEDED if outrun else VersionState.ACTIVE,
-        published_at=now,
+        published_at=None if outrun else now,
         check_lease_until=None,
     )
     log.append(

@@ -31,23 +31,38 @@ def look(database: Database, folder: Path, *, now: datetime) -> PauseReason | No
     Called when a process starts and every few seconds, so that a restore under a running service is
     noticed too.
     """
+    # First the mark: a session of SQLite goes on seeing the log as it was, while another process
+    # may move the mark on.
+    mark = marks.read(folder)
     with database.read() as session:
         state = state_of(session)
         if state is not None and state.pause_reason is not None:
             return state.pause_reason
-        mark = marks.read(folder)
-        reason = _contradiction(session, mark, state)
+        suspected = _contradiction(session, mark, state) is not None
         head, identity = sequencer.head(session), _identity(session)
-    if reason is not None:
+    if suspected:
         with database.write() as session:
-            pause(session, reason, mark, actor="service", now=now)
-        return reason
+            return _look_again(session, folder, now)
     if mark is None or mark.size < head.size:
         marks.write(folder, Mark(head.size, head.root, now, identity))
         if state is None or state.marked_at is None:
             with database.write() as session:
                 _the_row(session).marked_at = now
     return None
+
+
+def _look_again(session: Session, folder: Path, now: datetime) -> PauseReason | None:
+    """What the first look found may be a mark of the moment before: another process had yet to
+    make one, or a person had yet to say go. Whoever says go holds the row that is held here, and
+    no mark knows of entries that are not committed."""
+    state = _the_row(session)
+    if state.pause_reason is not None:
+        return state.pause_reason
+    mark = marks.read(folder)
+    reason = _contradiction(session, mark, state)
+    if reason is not None:
+        pause(session, reason, mark, actor="service", now=now)
+    return reason
 
 
 def pause(

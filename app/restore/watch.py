@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,6 +31,21 @@ def look_once(runtime: Runtime, before: PauseReason | None = None) -> PauseReaso
     if reason not in (None, before):
         log.warning("paused: see `lotus doctor --after-restore`", extra=fields(reason=reason))
     return reason
+
+
+class Lookout:
+    """For a loop that has other things to do: call `look` as often as you like. The first call
+    looks, and then one every few seconds."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._found: PauseReason | None = None
+        self._next = datetime.min.replace(tzinfo=UTC)
+
+    def look(self, now: datetime) -> None:
+        if now >= self._next:
+            self._next = now + timedelta(seconds=EVERY_SECONDS)
+            self._found = look_once(self._runtime, self._found)
 
 
 @contextmanager

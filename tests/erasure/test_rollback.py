@@ -15,6 +15,7 @@ from app.erasure.states import RunState
 from app.erasure.tables import ErasureRequest
 from app.ids import model_id, version_id
 from app.keys.scopes import Scope
+from app.registry import checks
 from app.registry.tables import Artifact, ArtifactState, Dataset, Model, ModelVersion, VersionState
 from app.runtime import Runtime
 from tests.conftest import MakeKey
@@ -269,6 +270,40 @@ def test_versions_that_are_not_earlier_are_refused(
     versions.refused("version-not-earlier", 3)  # the current one
     assert versions.roll_back().status_code == 200
     versions.refused("version-not-earlier", 3)  # taken back
+
+
+def test_a_worker_whose_clock_went_back_publishes_a_version_that_can_be_taken_back(
+    cases: Cases, hand: Hand, versions: Versions
+) -> None:
+    cases.submit("ada")
+    publish(hand)
+    cases.submit("ben")
+    fence = hand.must_claim(soon())
+    assert hand.publish(fence, soon() - timedelta(hours=1)) is RunState.SUCCEEDED
+    assert versions.roll_back().json()["taken_back"] == [3]
+    assert versions.states() == {1: "superseded", 2: "active", 3: "taken_back"}
+    publish(hand)
+    assert versions.roll_back(1).json()["taken_back"] == [2, 4]
+
+
+def test_a_version_trained_elsewhere_is_later_than_a_run_s_that_got_a_higher_number_meanwhile(
+    cases: Cases, hand: Hand, versions: Versions, runtime: Runtime
+) -> None:
+    """It was registered as number 2, and read only after a run had published number 3."""
+    cases.submit("ada")
+    with runtime.database.write() as session:
+        first = session.scalars(select(ModelVersion)).one()
+        second = add_version(session, session.scalars(select(Model)).one(), "retrained")
+        second.state, second.published_at = VersionState.CHECKING, None
+        session.flush()
+        first.state = VersionState.ACTIVE
+    publish(hand)
+    with runtime.database.write() as session:
+        check = checks.take_version(session, now=soon(), lease=timedelta(minutes=1))
+        assert check is not None
+        checks.end_version_ready(session, check, now=soon())
+    assert versions.states() == {1: "superseded", 2: "active", 3: "superseded"}
+    assert versions.roll_back(3).json()["taken_back"] == [2]
 
 
 def test_a_destroyed_version_does_not_come_back(

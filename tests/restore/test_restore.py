@@ -1,27 +1,35 @@
 """How a restore is noticed, and what the service does until a person has looked."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text, update
 
 from app.audit import sequencer
 from app.config import Settings
 from app.db import Database
+from app.erasure import candidates, closing, unneeded
+from app.erasure.states import ItemState, RunState
+from app.erasure.tables import ErasureItem
+from app.keys.tables import Controller
 from app.main import create_app
+from app.registry.tables import Artifact, ModelVersion, VersionState
 from app.restore import mark as marks
 from app.restore import service, watch
 from app.restore.tables import PauseReason
 from app.runtime import Runtime
 from tests.erasure.conftest import Cases
 from tests.erasure.working import Hand
+from workers import duties
+from workers.closing import close_due
 from workers.leftovers import clear_leftovers
+from workers.local import LocalWorker
 
 
 def look(runtime: Runtime) -> PauseReason | None:
@@ -113,6 +121,168 @@ def test_while_paused_files_that_no_row_knows_are_kept(marked: Runtime) -> None:
         service.resume(session, marked.artifacts.root, actor="operator", now=datetime.now(UTC))
     clear_leftovers(marked, now=datetime.now(UTC))
     assert not marked.artifacts.exists(sha256)
+
+
+def older(runtime: Runtime) -> PauseReason | None:
+    marks.write(runtime.artifacts.root, replace(mark_of(runtime), size=1000))
+    return look(runtime)
+
+
+def test_while_paused_no_upload_goes_and_no_half_written_shard(marked: Runtime) -> None:
+    store, late = marked.artifacts, datetime.now(UTC) + timedelta(days=2)
+    with marked.database.read() as session:
+        owner = session.scalars(select(Controller.id)).one()
+    path = store.staged_path(owner, "0" * 64)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"an upload")
+    store.work_folder("left behind")
+    older(marked)
+    clear_leftovers(marked, now=late)
+    assert path.exists() and list(store.work_names()) == ["left behind"]
+    resume(marked)
+    clear_leftovers(marked, now=late)
+    assert not path.exists() and not list(store.work_names())
+
+
+def test_while_paused_a_case_stays_open_and_its_files_stay(
+    marked: Runtime, cases: Cases, hand: Hand, now: datetime
+) -> None:
+    hand.publish(hand.must_claim(now), now)
+    over = now + timedelta(days=8)
+    assert duties.cases_close(marked, over)
+    older(marked)
+    assert not duties.cases_close(marked, over)
+    assert close_due(marked, lambda: over) == 0
+    assert set(versions(marked)) == {VersionState.ACTIVE, VersionState.SUPERSEDED}
+    resume(marked)
+    close_due(marked, lambda: over)
+    assert set(versions(marked)) == {VersionState.ACTIVE, VersionState.DESTROYED}
+
+
+def test_a_pause_that_begins_after_the_look_still_keeps_case_candidate_and_file(
+    marked: Runtime, cases: Cases, hand: Hand, now: datetime
+) -> None:
+    """What the transactions that destroy find, whatever their caller saw before."""
+    hand.publish(hand.must_claim(now), now)
+    cases.submit("cleo")
+    now = datetime.now(UTC)
+    hand.reject(hand.must_claim(now), now)
+    late = now + timedelta(days=400)
+    with marked.database.read() as session:
+        case = closing.due(session, late, closed=False)[0]
+        (candidate,) = candidates.over(session, now=late)
+        sha256 = session.get_one(ModelVersion, candidate).artifact_sha256
+    older(marked)
+    with marked.database.write() as session:
+        assert not closing.close(session, marked.keyring, case, now=late)
+        assert not candidates.end(session, candidate, now=late)
+    with marked.database.write() as session:
+        artifact = session.get_one(Artifact, sha256)
+        artifact.unneeded_since, artifact.destroyed_reason = now, "overdue"
+        session.get_one(ModelVersion, candidate).state = VersionState.DESTROYED
+    with marked.database.write() as session:
+        assert not unneeded.destroy(session, marked.artifacts, sha256, now=late)
+    resume(marked)
+    with marked.database.write() as session:
+        assert unneeded.destroy(session, marked.artifacts, sha256, now=late)
+        assert closing.close(session, marked.keyring, case, now=late)
+
+
+def test_a_run_that_was_in_progress_when_the_pause_began_waits_and_publishes_nothing(
+    marked: Runtime, hand: Hand, cases: Cases, now: datetime, api: TestClient
+) -> None:
+    fence = hand.must_claim(now)
+    older(marked)
+    assert hand.publish(fence, now) is RunState.QUEUED
+    assert versions(marked) == [VersionState.ACTIVE]
+    run = hand.run(fence)
+    assert (run.crashes, run.lease_until) == (0, None)
+    assert hand.claim(now) is None
+    resume(marked)
+    assert hand.publish(hand.must_claim(now), now) is RunState.SUCCEEDED
+
+
+def resume(runtime: Runtime) -> None:
+    with runtime.database.write() as session:
+        service.resume(session, runtime.artifacts.root, actor="operator", now=datetime.now(UTC))
+
+
+def versions(runtime: Runtime) -> list[VersionState]:
+    with runtime.database.read() as session:
+        return list(session.scalars(select(ModelVersion.state).order_by(ModelVersion.number)))
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], *, before: bool) -> None:
+    """Another process acts, just before the next look reads the mark, or just after."""
+    real, waiting = marks.read, [act]
+
+    def read(folder: Path) -> marks.Mark | None:
+        if not waiting:
+            return real(folder)
+        stale = None if before else real(folder)
+        waiting.pop()()
+        return real(folder) if before else stale
+
+    monkeypatch.setattr(marks, "read", read)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_entries_that_another_process_adds_during_a_look_pause_nothing(
+    marked: Runtime, cases: Cases, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    size = mark_of(marked).size
+
+    def go_on() -> None:
+        cases.submit("ben")
+        sequence(marked)
+        assert look(marked) is None
+
+    meanwhile(monkeypatch, go_on, before=before)
+    assert look(marked) is None
+    assert mark_of(marked).size > size
+    with marked.database.read() as session:
+        assert not service.is_paused(session)
+
+
+def test_two_processes_that_start_together_on_a_fresh_database_pause_nothing(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile(monkeypatch, lambda: look(runtime), before=False)
+    assert look(runtime) is None
+    assert look(runtime) is None
+
+
+def test_a_look_that_began_before_a_person_said_go_does_not_pause_again(
+    marked: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert older(marked) is PauseReason.DATABASE_OLDER
+    meanwhile(monkeypatch, lambda: resume(marked), before=False)
+    assert look(marked) is None
+    with marked.database.read() as session:
+        assert not service.is_paused(session)
+
+
+def test_a_worker_of_a_single_machine_looks_before_it_claims_and_again_later(
+    marked: Runtime, cases: Cases, now: datetime
+) -> None:
+    worker = LocalWorker(marked)
+    cases.submit("ben")
+    marks.write(marked.artifacts.root, replace(mark_of(marked), size=1000))
+    worker.tick(now)
+    with marked.database.read() as session:
+        assert service.is_paused(session)
+    assert worker.run is None
+    resume(marked)
+    # Nothing to claim, so that no process starts.
+    with marked.database.write() as session:
+        session.execute(update(ErasureItem).values(state=ItemState.CANCELLED))
+    marks.write(marked.artifacts.root, replace(mark_of(marked), size=1000))
+    worker.tick(now + timedelta(seconds=9))
+    with marked.database.read() as session:
+        assert not service.is_paused(session)
+    worker.tick(now + timedelta(seconds=10))
+    with marked.database.read() as session:
+        assert service.is_paused(session)
 
 
 def test_pausing_is_noted_once_and_resuming_ends_it(

@@ -189,6 +189,12 @@ def test_a_later_version_that_was_checked_first_stays_the_current_one(
         (2, "superseded"),
         (1, "superseded"),
     ]
+    answer = front.api.post(
+        f"/api/v1/models/{model['id']}/rollback",
+        json={"reason": "never current", "version": versions[1]["id"]},
+    )
+    assert answer.json()["type"] == PROBLEM + "version-not-earlier"
+    assert versions[1]["published_at"] is None
 
 
 def test_rows_of_suppressed_persons_are_counted(front: Front) -> None:
