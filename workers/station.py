@@ -19,7 +19,7 @@ from app import bell
 from app.config import Settings
 from app.erasure.tables import WorkerRole
 from app.observability import fields
-from app.restore.watch import look_once
+from app.restore.watch import Lookout
 from app.runtime import Runtime
 from workers import devices, roster
 from workers.celery_app import app
@@ -43,7 +43,9 @@ class Station:
 
     def __init__(self, settings: Settings, role: WorkerRole, celery: Celery) -> None:
         self.runtime = Runtime.open(settings)
-        look_once(self.runtime)  # a database that came out of a backup begins nothing by itself
+        # A database that came out of a backup begins nothing by itself.
+        self.lookout = Lookout(self.runtime)
+        self.lookout.look(datetime.now(UTC))
         self.stopping = threading.Event()
         # Held as long as the process lives: its lock is what keeps other workers off the device.
         self.device = devices.NONE
@@ -62,6 +64,7 @@ class Station:
         """Sees runs through, one after the other, until nothing is ready."""
         with self._work, self.pulse.busy():
             while not self.stopping.is_set():
+                self.lookout.look(datetime.now(UTC))
                 held = self.supervisor.next_run(datetime.now(UTC))
                 if held is None:
                     return
@@ -119,6 +122,7 @@ class Station:
                 log.error("the timetable is silent", extra=fields(worker=self.id))
                 os._exit(EXIT_STALLED)
             self.pulse.send()
+            self.lookout.look(datetime.now(UTC))
             try:
                 with self.runtime.database.write() as session:
                     roster.beat(session, self.id, datetime.now(UTC))

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from app import clock
 from app.audit.kinds import worker_actor
 from app.erasure import leases, queue
 from app.erasure.leases import Claim
@@ -160,6 +161,10 @@ class Supervisor:
         coalesce = timedelta(seconds=self.runtime.settings.coalesce_seconds)
         with self.runtime.database.read() as session:
             candidates = queue.candidates(session, coalesce=coalesce, now=now)
+            if candidates and clock.is_off(session, lambda: datetime.now(UTC)):
+                # Others would take its leases for expired, or it would theirs.
+                log.error("this machine's clock is off: nothing is claimed")
+                return None
         for candidate in candidates:
             if self.set_aside.get(candidate.model_id, now) > now:
                 continue

@@ -44,10 +44,7 @@ def check(role: WorkerRole, as_json: AsJson = False) -> None:
     with database.read() as session:
         last = session.scalar(
             select(Worker.heartbeat_at)
-            .where(
-                Worker.role == role,
-                Worker.name.startswith(f"{socket.gethostname()}/", autoescape=True),
-            )
+            .where(Worker.role == role, Worker.name.startswith(here, autoescape=True))
             .order_by(Worker.heartbeat_at.desc())
             .limit(1)
         )

@@ -76,6 +76,7 @@ class Case:
             "dataset": self.dataset,
             "architecture": "cnn-small",
             "config": content.RESNET,
+            "policy": {"ladder": []},  # what is rejected waits for a person
             **changes,
         }
         found = self.front.model(content_, **body)
@@ -270,7 +271,7 @@ def test_a_newer_certificate_says_what_was_destroyed(case: Case, runtime: Runtim
     assert second["replaces"] is not None
     assert second["models"] == first["models"]
     assert (
-        "5 data rows, 1 earlier files of data and 1 files of earlier weights"
+        "5 data rows, 1 earlier file of data and 1 file of earlier weights"
         in (second["claims"][-1])
     )
     view = case.get(request)["certificate"]
