@@ -42,6 +42,8 @@ def cancel(
     runs = _lock_runs(session, {item.run_id for item in held if item.run_id})
     items = lock_items(session, [item.id for item in held])
     (request,) = lock_requests(session, [request.id])
+    if request.state is RequestState.CANCELLED:  # another cancel was faster
+        return
     if {item.run_id for item in items if item.run_id} - runs.keys():
         raise ChangedMeanwhile("A worker took the request at this moment; try again.")
     if len(_items_of(session, request.id)) > len(items):

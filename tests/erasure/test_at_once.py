@@ -147,3 +147,16 @@ def test_of_two_decisions_at_once_the_second_is_told_that_none_is_asked_for(
     assert answer.status_code == 409, answer.text
     assert answer.json()["type"].endswith(":illegal-move")
     assert cases.state(request) == left
+
+
+def test_of_two_cancels_at_once_both_are_told_that_it_is_done(
+    cases: Cases, runtime: Runtime
+) -> None:
+    request = cases.submit("ada")
+    answer = while_open(
+        runtime.database,
+        lambda session: cancelled(session, runtime),
+        lambda: cases.cancel(request),
+    )
+    assert answer.status_code == 202
+    assert answer.json()["state"] == "cancelled"
