@@ -64,7 +64,7 @@ def test_a_run_longer_than_the_visibility_time_out_runs_once(
 
 
 def test_the_worker_s_log_names_the_call_that_rang(fleet: Fleet, people: list[str]) -> None:
-    """The timetable may look in the same instant, and then no call rang: one of several is enough."""
+    """The timetable may look in the same instant, and no call rang then: one of several will do."""
     assert any(rang_for(fleet, person) for person in people[40:46])
 
 
