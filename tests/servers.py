@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -103,7 +103,8 @@ def postgresql_programs() -> Path | None:
 @contextmanager
 def _started_postgresql(programs: Path, folder: Path) -> Iterator[str]:
     create_cluster(programs, folder)
-    with running_cluster(programs, folder) as url:
+    # At its end nothing is kept, so it need not write down what it still holds.
+    with running_cluster(programs, folder, _FOR_SPEED, end=signal.SIGQUIT) as url:
         yield url
 
 
@@ -129,11 +130,17 @@ def create_cluster(programs: Path, folder: Path) -> None:
 
 
 @contextmanager
-def running_cluster(programs: Path, folder: Path) -> Iterator[str]:
-    """A server of the cluster, which listens on a socket in `folder` and on no port."""
+def running_cluster(
+    programs: Path, folder: Path, chosen: Mapping[str, str], *, end: signal.Signals
+) -> Iterator[str]:
+    """A server of the cluster, which listens on a socket in `folder` and on no port.
+
+    `end`: SIGINT disconnects everybody and shuts down in order; SIGQUIT drops everything, and the
+    next start recovers as after a crash.
+    """
     identity = _not_root(folder)
     data = folder / "data"
-    settings = {**_FOR_SPEED, "listen_addresses": "", "unix_socket_directories": str(folder)}
+    settings = {**chosen, "listen_addresses": "", "unix_socket_directories": str(folder)}
     command = [str(programs / "postgres"), "-D", str(data)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
@@ -142,7 +149,7 @@ def running_cluster(programs: Path, folder: Path) -> Iterator[str]:
     )
     kwargs = {**identity, **on_parents_end(signal.SIGQUIT)}
     log = folder / "log"
-    with _process(command, log, kwargs, signal.SIGINT) as process:  # SIGINT: disconnect everybody
+    with _process(command, log, kwargs, end) as process:
         _wait_for(process, log, lambda: _accepts_connections(url))
         yield url.render_as_string(hide_password=False)
 

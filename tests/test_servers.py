@@ -72,8 +72,8 @@ def test_servers_that_the_tests_started_end_with_them(
         said = _until_ready(tests)
         assert len(_working_in(folder)) > 2, said  # PostgreSQL has processes of its own
         tests.send_signal(how)
-        tests.communicate(timeout=60)
-        end = time.monotonic() + 40
+        tests.communicate(timeout=30)
+        end = time.monotonic() + 10
         while _working_in(folder):
             assert time.monotonic() < end, "servers outlived the tests that started them"
             time.sleep(0.05)

@@ -25,6 +25,7 @@ from tests.fleet.disk import Disk
 
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
+DURABLE = {"max_connections": "200"}
 
 
 class Server:
@@ -231,7 +232,8 @@ def _postgresql(open_: ExitStack) -> Callable[[], AbstractContextManager[str]]:
         servers.missing("PostgreSQL", "postgresql", "LOTUS_TEST_DATABASE_URL")
     folder = open_.enter_context(servers.folder_for("lotus-fleet-pg-"))
     servers.create_cluster(programs, folder)
-    return lambda: servers.running_cluster(programs, folder)
+    # Ended as by a crash; a commit is on the disk before it is confirmed, as in operation.
+    return lambda: servers.running_cluster(programs, folder, DURABLE, end=signal.SIGQUIT)
 
 
 def _redis(open_: ExitStack) -> Callable[[], AbstractContextManager[str]]:
