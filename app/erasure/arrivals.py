@@ -15,10 +15,11 @@ from app.audit.kinds import SERVICE
 from app.erasure import completion
 from app.erasure.intake import add_item
 from app.erasure.locks import lock_items, lock_requests
+from app.erasure.reopening import reopen
 from app.erasure.states import ItemState, RequestState
 from app.erasure.subjects import Found
 from app.erasure.tables import ErasureItem, ErasureRequest, RequestSubject
-from app.erasure.transitions import Cause, Event, move_item
+from app.erasure.transitions import Cause, Event
 from app.keyring import Keyring
 from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, SampleSubject
 
@@ -57,17 +58,7 @@ def version_ready(
         )
     ).all()
     items = lock_items(session, published)
-    for item in items:
-        move_item(
-            session,
-            item,
-            ItemState.SCHEDULED,
-            cause,
-            controller=model.controller_id,
-            run_id=None,
-            numbers=None,
-            published_at=None,
-        )
+    reopen(session, model, items, cause)
     completion.settle(session, keyring, {item.request_id for item in items}, cause)
     return len(items)
 

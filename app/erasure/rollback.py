@@ -13,9 +13,10 @@ from app.audit import kinds, log
 from app.erasure import completion, publishing
 from app.erasure.closing_tables import Rollback
 from app.erasure.locks import items_of, lock_items, lock_model, lock_requests
+from app.erasure.reopening import reopen
 from app.erasure.states import LIVE_RUN, ItemState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
-from app.erasure.transitions import Cause, Event, move_item
+from app.erasure.transitions import Cause, Event
 from app.http.problems import Conflict, Unavailable
 from app.ids import controller_id, model_id, version_id
 from app.keyring import Keyring
@@ -255,17 +256,7 @@ def _reopen(
     items = [one for one in lock_items(session, ids | {one.id for one in working}) if one.id in ids]
     reopened = {item.request_id for item in items}
     lock_requests(session, reopened | {item.request_id for item in working})
-    for item in items:
-        move_item(
-            session,
-            item,
-            ItemState.SCHEDULED,
-            cause,
-            controller=model.controller_id,
-            run_id=None,
-            numbers=None,
-            published_at=None,
-        )
+    reopen(session, model, items, cause)
     if live is not None:
         publishing.start_again_on_new_base(
             session, keyring, live, model, actor=cause.actor, now=cause.now

@@ -4,7 +4,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from app.config import Settings
+from app.erasure.tables import WorkerRole
+from app.main import create_app
 from app.runtime import Runtime
+from workers import roster
 
 REQUESTS = "/api/v1/erasure-requests"
 
@@ -78,3 +82,21 @@ def test_live_and_ready_need_no_key_and_say_what_lacks(anonymous: TestClient) ->
         "workers": False,
         "restore": True,
     }
+
+
+def test_a_fleet_is_ready_only_with_a_worker_of_each_kind(
+    settings: Settings, runtime: Runtime
+) -> None:
+    fleet = settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"})
+    with TestClient(create_app(fleet)) as client:
+
+        def workers() -> tuple[bool, str]:
+            checks = client.get("/readyz").json()["checks"]
+            (found,) = [check for check in checks if check["name"] == "workers"]
+            return found["ok"], found["detail"]
+
+        assert workers() == (False, "No worker was heard of lately: gpu, ops.")
+        roster.register(runtime, WorkerRole.OPS, None)
+        assert workers() == (False, "No worker was heard of lately: gpu.")
+        roster.register(runtime, WorkerRole.GPU, "cpu")
+        assert workers() == (True, "heard of")
