@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrate
-from app.erasure.tables import Worker, WorkerRole
+from app.erasure.worker_tables import Worker, WorkerRole
 from app.http.sessions import CurrentRuntime, Now
 from app.metrics.figures import WORKER_SILENCE
 from app.restore.service import is_paused

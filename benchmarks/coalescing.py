@@ -10,13 +10,16 @@ requests they came with: `fixed` runs take the same 40 steps each, and show what
 from __future__ import annotations
 
 import copy
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.report import table
 from benchmarks.training import small_resnet, train
 from workers.unlearning.data import LabelledSet, UnlearningData
 from workers.unlearning.evaluation import EvaluationSets, observe
@@ -105,3 +108,54 @@ def shared_run(fleet: Fleet, requests: int, kind: str) -> SharedRun:
         unlearning=unlearned - observed,
         verification=ended - unlearned + observed - started,
     )
+
+
+def compare(device: torch.device, *, quick: bool, rounds: int) -> list[dict[str, Any]]:
+    """Prints the table; the best of the rounds for each case."""
+    print("coalescing", file=sys.stderr)
+    trained = fleet(device, epochs=3 if quick else 10)
+    best: dict[tuple[str, int], SharedRun] = {}
+    for number in range(rounds):
+        for kind, requests in CASES:
+            # In the quick form only what decides about the target is taken more than once.
+            if number == 0 or not quick or (kind, requests) in DECIDING:
+                run = shared_run(trained, requests, kind)
+                known = best.get((kind, requests), run)
+                best[kind, requests] = min(known, run, key=lambda r: r.seconds)
+    one = {kind: best[kind, REQUESTS[0]].seconds for kind in KINDS}
+    rows = [
+        asdict(run) | {"seconds": run.seconds, "ratio": run.seconds / one[run.kind]}
+        for run in best.values()
+    ]
+    print(
+        f"\nCoalescing: requests of {SAMPLES_PER_REQUEST} samples in one run, "
+        f"{TRAINING} training rows"
+    )
+    print(
+        table(
+            (
+                "steps",
+                "requests",
+                "samples",
+                "steps",
+                "unlearning s",
+                "verification s",
+                "together s",
+                "of one",
+            ),
+            [
+                (
+                    row["kind"],
+                    row["requests"],
+                    row["forget"],
+                    row["steps"],
+                    f"{row['unlearning']:.2f}",
+                    f"{row['verification']:.2f}",
+                    f"{row['seconds']:.2f}",
+                    f"{row['ratio']:.2f}x",
+                )
+                for row in rows
+            ],
+        )
+    )
+    return rows

@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
         _print_shape(shape, trained, evaluated)
     if not multiplies_bfloat16(device):
         print("\nbfloat16 is left out: this device only emulates it.")
-    results["coalescing"] = _coalescing(device, quick=options.quick, rounds=options.rounds)
+    results["coalescing"] = coalescing.compare(device, quick=options.quick, rounds=options.rounds)
     if options.json:
         write_json(options.json, results)
     return 0
@@ -253,56 +253,6 @@ def _print_shape(
             ],
         )
     )
-
-
-def _coalescing(device: torch.device, *, quick: bool, rounds: int) -> list[dict[str, Any]]:
-    print("coalescing", file=sys.stderr)
-    fleet = coalescing.fleet(device, epochs=3 if quick else 10)
-    best: dict[tuple[str, int], coalescing.SharedRun] = {}
-    for number in range(rounds):
-        for kind, requests in coalescing.CASES:
-            # In the quick form only what decides about the target is taken more than once.
-            if number == 0 or not quick or (kind, requests) in coalescing.DECIDING:
-                run = coalescing.shared_run(fleet, requests, kind)
-                known = best.get((kind, requests), run)
-                best[kind, requests] = min(known, run, key=lambda r: r.seconds)
-    one = {kind: best[kind, coalescing.REQUESTS[0]].seconds for kind in coalescing.KINDS}
-    rows = [
-        asdict(run) | {"seconds": run.seconds, "ratio": run.seconds / one[run.kind]}
-        for run in best.values()
-    ]
-    print(
-        f"\nCoalescing: requests of {coalescing.SAMPLES_PER_REQUEST} samples in one run, "
-        f"{coalescing.TRAINING} training rows"
-    )
-    print(
-        table(
-            (
-                "steps",
-                "requests",
-                "samples",
-                "steps",
-                "unlearning s",
-                "verification s",
-                "together s",
-                "of one",
-            ),
-            [
-                (
-                    row["kind"],
-                    row["requests"],
-                    row["forget"],
-                    row["steps"],
-                    f"{row['unlearning']:.2f}",
-                    f"{row['verification']:.2f}",
-                    f"{row['seconds']:.2f}",
-                    f"{row['ratio']:.2f}x",
-                )
-                for row in rows
-            ],
-        )
-    )
-    return rows
 
 
 if __name__ == "__main__":

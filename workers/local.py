@@ -17,7 +17,7 @@ from pathlib import Path
 
 from app import observability
 from app.config import Settings
-from app.erasure.tables import WorkerRole
+from app.erasure.worker_tables import WorkerRole
 from app.observability import fields
 from app.restore.watch import Lookout
 from app.runtime import Runtime

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.erasure.tables import Worker, WorkerRole
+from app.erasure.worker_tables import Worker, WorkerRole
 from app.runtime import Runtime
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import bell
 from app.config import Settings
-from app.erasure.tables import WorkerRole
+from app.erasure.worker_tables import WorkerRole
 from app.observability import fields
 from app.restore.watch import Lookout
 from app.runtime import Runtime

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app.cli.on_the_data import open_runtime, read_settings, require_data
 from app.cli.output import AsJson, Failure, print_json
 from app.db import Database
-from app.erasure.tables import Worker, WorkerRole
+from app.erasure.worker_tables import Worker, WorkerRole
 
 worker = typer.Typer(help="Workers of a fleet.", no_args_is_help=True)
 

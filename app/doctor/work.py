@@ -13,7 +13,8 @@ from app.audit.tables import PendingEntry
 from app.doctor.findings import Finding, ok, problem, warning
 from app.erasure import breaker
 from app.erasure.states import LEASED_RUN, REQUEST, RUN, Owner, RunState
-from app.erasure.tables import ErasureRequest, Run, Worker, WorkerRole
+from app.erasure.tables import ErasureRequest, Run
+from app.erasure.worker_tables import Worker, WorkerRole
 from app.ids import model_id, request_id, run_id
 from app.metrics.figures import WORKER_SILENCE
 from app.registry.tables import Model, ModelVersion, RegistrationState, VersionState

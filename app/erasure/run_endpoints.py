@@ -10,7 +10,8 @@ from sqlalchemy import select
 from app.erasure import views
 from app.erasure.schemas import RunDetail, RunSummary
 from app.erasure.states import RunState
-from app.erasure.tables import Run, Worker, WorkerRole
+from app.erasure.tables import Run
+from app.erasure.worker_tables import Worker, WorkerRole
 from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, newest_first
 from app.http.problems import NotFound
 from app.http.sessions import Now, ReadSession

@@ -292,25 +292,3 @@ class SuppressionEntry(Base):
     request_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_requests.id"))
     created_at: Mapped[datetime]
     until: Mapped[datetime]
-
-
-class WorkerRole(StrEnum):
-    """local: everything on one machine. gpu: computes runs. ops: all the rest of a fleet's work."""
-
-    LOCAL = "local"
-    GPU = "gpu"
-    OPS = "ops"
-
-
-class Worker(Base):
-    __tablename__ = "workers"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    # The host and the process on it.
-    name: Mapped[str] = mapped_column(String(200))
-    role: Mapped[WorkerRole] = mapped_column(enum_text(WorkerRole), default=WorkerRole.LOCAL)
-    device: Mapped[str | None] = mapped_column(String(100))
-    heartbeat_at: Mapped[datetime]
-    started_at: Mapped[datetime]
-    # No foreign key: runs refer to workers.
-    current_run_id: Mapped[UUID | None]

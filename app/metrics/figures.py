@@ -17,7 +17,8 @@ from app.audit.tables import PendingEntry
 from app.erasure import breaker
 from app.erasure.queue import effective_due
 from app.erasure.states import LEASED_RUN, OPEN_REQUEST, RUN, RunState
-from app.erasure.tables import IS_OPEN, ErasureRequest, Run, Worker, WorkerRole
+from app.erasure.tables import IS_OPEN, ErasureRequest, Run
+from app.erasure.worker_tables import Worker, WorkerRole
 from app.registry.tables import Dataset, ModelVersion, RegistrationState, VersionState
 from app.restore import service as restore
 from app.version import code_version

@@ -15,7 +15,8 @@ from app.config import Settings
 from app.doctor.broker import broker
 from app.doctor.database import clock
 from app.doctor.findings import Level
-from app.erasure.tables import ErasureRequest, Run, Worker
+from app.erasure.tables import ErasureRequest, Run
+from app.erasure.worker_tables import Worker
 from app.registry.tables import Dataset, ModelVersion, VersionState
 from app.restore import service as restore
 from app.restore.tables import PauseReason

@@ -13,8 +13,9 @@ from app.erasure.leases import Claim
 from app.erasure.locks import Fence, fenced_run
 from app.erasure.publishing import Judged, Weights
 from app.erasure.states import RunState
-from app.erasure.tables import Run, RunItem, Worker
+from app.erasure.tables import Run, RunItem
 from app.erasure.transitions import Cause, Event, move_run
+from app.erasure.worker_tables import Worker
 from app.registry.tables import Model
 from app.runtime import Runtime
 from tests.erasure.factories import digest

@@ -5,7 +5,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.config import Settings
-from app.erasure.tables import WorkerRole
+from app.erasure.worker_tables import WorkerRole
 from app.main import create_app
 from app.runtime import Runtime
 from workers import roster

@@ -13,7 +13,8 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 
 from app.config import Settings
-from app.erasure.tables import ErasureRequest, Run, Worker
+from app.erasure.tables import ErasureRequest, Run
+from app.erasure.worker_tables import Worker
 from app.ids import new_id
 from app.keys.scopes import ALL_SCOPES, Scope
 from app.main import create_app

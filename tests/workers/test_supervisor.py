@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from app import clock
-from app.erasure.tables import ErrorClass, Run, WorkerRole
+from app.erasure.tables import ErrorClass, Run
+from app.erasure.worker_tables import WorkerRole
 from app.runtime import Runtime
 from tests.erasure.factories import add_dataset, add_model, people, submission
 from tests.erasure.working import Hand
