@@ -1,0 +1,173 @@
+"""Bodies of what happens to requests, items, runs and the versions that they give."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from app.audit.kinds.base import Actor, Facts, Kind, WorkerName
+from app.canonical import Code, Count, Instant, Sha256
+from app.ids import ControllerId, ItemId, ModelId, RequestId, RunId, VersionId
+
+
+class RequestReceived(Facts):
+    """`body_digest` is keyed: it binds the request's body without telling what it said."""
+
+    kind = Kind.REQUEST_RECEIVED
+    controller: ControllerId
+    request: RequestId
+    regulation: Code
+    legal_ground: Code | None
+    submitted_at: Instant
+    due_at: Instant
+    body_digest: Sha256
+    identity_count: Count
+    item_count: Count
+    actor: Actor
+
+
+class RequestMoved(Facts):
+    kind = Kind.REQUEST_MOVED
+    controller: ControllerId
+    request: RequestId
+    from_state: Code
+    to_state: Code
+    event: Code
+    actor: Actor
+    outcome: Code | None = None
+    reason_code: Code | None = None
+
+
+class ItemMoved(Facts):
+    """`from_state` is empty when the item comes into being."""
+
+    kind = Kind.ITEM_MOVED
+    controller: ControllerId
+    request: RequestId
+    item: ItemId
+    model: ModelId
+    run: RunId | None = None
+    from_state: Code | None
+    to_state: Code
+    event: Code
+    actor: Actor
+    error_class: Code | None = None
+
+
+class RunFormed(Facts):
+    kind = Kind.RUN_FORMED
+    controller: ControllerId
+    run: RunId
+    model: ModelId
+    base_version: VersionId
+    base_sha256: Sha256
+    rung: Count
+    step: Code | None = None
+    follows: RunId | None = None
+    method: Code
+    mode: Code
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    settings_sha256: Sha256
+    items: Annotated[tuple[ItemId, ...], Field(min_length=1)]
+    forget_count: Count
+
+
+class RunMoved(Facts):
+    kind = Kind.RUN_MOVED
+    controller: ControllerId
+    run: RunId
+    model: ModelId
+    attempt: Count
+    from_state: Code
+    to_state: Code
+    event: Code
+    actor: Actor
+    worker: WorkerName | None = None
+    verdict: Code | None = None
+    error_class: Code | None = None
+
+
+class VersionPublished(Facts):
+    kind = Kind.VERSION_PUBLISHED
+    controller: ControllerId
+    model: ModelId
+    version: VersionId
+    number: Annotated[int, Field(ge=1)]
+    parent: VersionId
+    run: RunId
+    sha256: Sha256
+    parent_sha256: Sha256
+    forget_count: Count
+
+
+class VersionRestored(Facts):
+    """`version` is current again; `taken_back` are those that came after it."""
+
+    kind = Kind.VERSION_RESTORED
+    controller: ControllerId
+    model: ModelId
+    version: VersionId
+    sha256: Sha256
+    taken_back: Annotated[tuple[VersionId, ...], Field(min_length=1)]
+    reopened: Count
+    actor: Actor
+
+
+class VersionDestroyed(Facts):
+    """Nobody can use the version any more. Its file goes when no other version has the same."""
+
+    kind = Kind.VERSION_DESTROYED
+    controller: ControllerId
+    model: ModelId
+    version: VersionId
+    number: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+    reason: Code
+    request: RequestId | None = None
+
+
+class RequestClosed(Facts):
+    """The case's links are cut, and what is destroyed with it is decided."""
+
+    kind = Kind.REQUEST_CLOSED
+    controller: ControllerId
+    request: RequestId
+    link_count: Count
+    row_count: Count
+    shard_count: Count
+    version_count: Count
+    suppressed_until: Instant
+
+
+class CandidateKept(Facts):
+    """Rejected weights that wait for a person's decision; they serve nobody."""
+
+    kind = Kind.CANDIDATE_KEPT
+    controller: ControllerId
+    model: ModelId
+    version: VersionId
+    number: Annotated[int, Field(ge=1)]
+    run: RunId
+    sha256: Sha256
+    verdict: Code
+
+
+class ModelPaused(Facts):
+    """So many runs of the model failed one after the other that none begins for a while."""
+
+    kind = Kind.MODEL_PAUSED
+    controller: ControllerId
+    model: ModelId
+    run: RunId
+    until: Instant
+    consecutive_failures: Count
+    error_class: Code
+
+
+class ModelResumed(Facts):
+    """By a run that came to a verdict (event `closed`), or by a person's decision."""
+
+    kind = Kind.MODEL_RESUMED
+    controller: ControllerId
+    model: ModelId
+    event: Code
+    actor: Actor
