@@ -35,6 +35,8 @@ class Pulse:
             bell.send(self._celery, PULSE_TASK, self.queue)
         except Exception as error:
             log.warning("broker away", extra=fields(error=type(error).__name__))
+            with self._lock:
+                self._answered = False
             return
         with self._lock:
             self._unanswered += 1
@@ -48,7 +50,7 @@ class Pulse:
             return not self._busy and self._unanswered > MOST_UNANSWERED
 
     def is_answered(self) -> bool:
-        """The last message came back: the broker and the consumer are well."""
+        """The last message went out and came back: the broker and the consumer are well."""
         with self._lock:
             return self._answered and self._unanswered == 0
 

@@ -106,11 +106,12 @@ class Station:
 
     def _timetable_is_dead(self) -> bool:
         """Its process is this worker's child, and nobody else would notice that it ended. While the
-        broker is away, or all threads are busy, pulses stay out too, and that is not its fault."""
+        broker is away, or all threads are busy, pulses stay out too, and that is not its fault: its
+        silence counts from when they came back."""
+        if not self.pulse.is_answered():
+            self._ticked_at = time.monotonic()
         silent = time.monotonic() - self._ticked_at
-        return (
-            self._role is WorkerRole.OPS and silent > SILENCE_SECONDS and self.pulse.is_answered()
-        )
+        return self._role is WorkerRole.OPS and silent > SILENCE_SECONDS
 
     def _beat(self) -> None:
         """A process that no longer consumes falls silent and ends, so that another can start."""

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +42,8 @@ LONGEST_START = timedelta(minutes=5)
 # How often a run's lease is looked at from outside its process.
 LOOKS_PER_LEASE = 8
 LONGEST_BETWEEN_LOOKS = timedelta(seconds=5)
+# The first that can be read: those of a container's control group, then the whole machine's.
+MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 # How long the end of a run is kept trying to be written; then its lease runs out by itself.
 REPORT_SECONDS = 30.0
 
@@ -53,7 +55,7 @@ class HeldRun:
         self, runtime: Runtime, worker: UUID, claim: Claim, environment: Mapping[str, str]
     ) -> None:
         self._runtime, self._worker, self.claim = runtime, worker, claim
-        self._kills = _memory_kills()
+        self._kills = memory_kills()
         fence = claim.fence
         self.process = start(
             "workers.runner", fence.run_id.hex, str(fence.attempt), environment=environment
@@ -141,7 +143,7 @@ class HeldRun:
         if code >= 0:
             return ErrorClass.CRASHED, f"The run's process ended with code {code}."
         name = signal.Signals(-code).name
-        if -code == signal.SIGKILL and _memory_kills() > self._kills:
+        if -code == signal.SIGKILL and memory_kills() > self._kills:
             return ErrorClass.OUT_OF_MEMORY, "The machine ran out of memory and ended the process."
         return ErrorClass.CRASHED, f"The run's process was ended by {name}."
 
@@ -242,10 +244,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _memory_kills() -> int:
+def memory_kills(sources: Sequence[Path] = MEMORY_EVENTS) -> int:
     """How often the kernel ended a process of this control group, or else of this machine, for
     want of memory."""
-    for path in (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")):
+    for path in sources:
         try:
             lines = path.read_text().splitlines()
         except OSError:

@@ -9,7 +9,7 @@ SECONDS = 3
 
 
 def broker(settings: Settings) -> Finding:
-    url: str | None = getattr(settings, "broker_url", None)
+    url = settings.broker_url
     if not url:
         if settings.is_single_machine:
             return ok("broker", "none, and none needed on a single machine")

@@ -37,6 +37,7 @@ def all_hold(session: Session, first: Mapping[str, str]) -> None:
     one_live_run_a_model(session)
     one_published_version_a_run(session)
     published_forget_sets_hold_only_samples_of_their_items(session)
+    what_is_published_is_unlearned_in_full(session)
     live_runs_see_no_sample_of_a_finished_or_an_open_case(session)
     requests_say_what_their_items_say(session)
     the_log_explains_the_tables(session, first)
@@ -61,6 +62,24 @@ def one_published_version_a_run(session: Session) -> None:
         select(ModelVersion.model_id).where(ModelVersion.state == VersionState.ACTIVE)
     ).all()
     assert sorted(active) == sorted(session.scalars(select(Model.id)))
+
+
+def what_is_published_is_unlearned_in_full(session: Session) -> None:
+    """By its own run, or by another of the same lineage that was faster."""
+    for run in session.scalars(select(Run).where(Run.state == RunState.SUCCEEDED)):
+        lineage = select(ModelVersion.lineage_id).where(ModelVersion.id == run.base_version_id)
+        unlearned = set(
+            session.scalars(
+                select(UnlearnedSample.sample_id)
+                .join(Run, Run.id == UnlearnedSample.run_id)
+                .join(ModelVersion, ModelVersion.id == Run.base_version_id)
+                .where(
+                    UnlearnedSample.model_id == run.model_id,
+                    ModelVersion.lineage_id == lineage.scalar_subquery(),
+                )
+            )
+        )
+        assert _frozen_samples(session, run) <= unlearned, run.id
 
 
 def published_forget_sets_hold_only_samples_of_their_items(session: Session) -> None:

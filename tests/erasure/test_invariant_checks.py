@@ -201,3 +201,14 @@ def test_a_log_that_says_this_is_refused(entries: list[dict[str, Any]]) -> None:
 def test_a_log_that_says_only_what_may_happen_is_accepted() -> None:
     log = [SCHEDULED, formed("run_1"), published("run_1", "ver_2", parent="ver_1")]
     assert Replay(dict(FIRST), {"ver_1": 1}).over(log).current == {"mdl_1": "ver_2"}
+
+
+def test_a_sample_that_a_publication_left_out_is_found(world: World) -> None:
+    def one_is_left_out(session: Session) -> None:
+        session.delete(session.scalars(select(UnlearnedSample).limit(1)).one())
+
+    with world.runtime.database.read() as session:
+        invariants.what_is_published_is_unlearned_in_full(session)
+    tampered(world, one_is_left_out)
+    with world.runtime.database.read() as session, pytest.raises(AssertionError):
+        invariants.what_is_published_is_unlearned_in_full(session)

@@ -22,10 +22,16 @@ RECOVERY_SECONDS = 60.0
 FULL_SECONDS = 4.0
 
 
+# By run: its attempt, and how far that has come.
+Progress = dict[str, tuple[int, int]]
+# What is in none of these has ended.
+FORWARD = {"queued": 0, "running": 1, "verifying": 2, "publishing": 3}
+
+
 @dataclass(frozen=True)
 class Struck:
-    """`recovered`: seconds from the end of the fault until a run moved on again, with work waiting;
-    None if nothing waited."""
+    """`recovered`: seconds from the end of the fault until some run was claimed or came closer to
+    its end, not always the one that was hit. None if nothing waited."""
 
     name: str
     recovered: float | None
@@ -38,7 +44,7 @@ class Struck:
 class Faults:
     def __init__(self, fleet: Fleet, rng: random.Random) -> None:
         self.fleet, self._rng = fleet, rng
-        self._kinds: list[tuple[str, Callable[[], object]]] = [
+        self._kinds: list[tuple[str, Callable[[], bool | None]]] = [
             ("kill runner", self._kill_runner),
             ("kill GPU worker", self._kill_gpu_worker),
             ("kill ops worker", lambda: self._kill(fleet.ops)),
@@ -49,18 +55,20 @@ class Faults:
             ("stale worker wakes", self._sleep_past_lease),
         ]
         if fleet.disk.is_small:
-            self._kinds.append(("full disk", self._fill))
+            self._kinds.append(("full disk for 4 s", self._fill))
 
-    def strike(self) -> Struck:
+    def strike(self) -> Struck | None:
+        """None if it hit nothing, such as a runner where none ran."""
         name, act = self._rng.choice(self._kinds)
-        before = self._progress()
-        act()
+        if act() is False:
+            return None
         ended = time.monotonic()
+        before = self._progress()
         while time.monotonic() - ended < RECOVERY_SECONDS:
             now = self._progress()
             if now is not None and not self._anything_waits():
                 return Struck(name, None)
-            if before is not None and now is not None and now != before:
+            if before is not None and now is not None and _moved_on(before, now):
                 return Struck(name, time.monotonic() - ended)
             before = before or now
             time.sleep(0.1)
@@ -74,11 +82,15 @@ class Faults:
         self.fleet.disk.free()
         self.fleet.wait_until_ready()
 
-    def _kill_runner(self) -> None:
+    def _kill_runner(self) -> bool:
         runners = [runner for gpu in self.fleet.gpus if (runner := gpu.runner())]
-        if runners:
-            with suppress(ProcessLookupError):
-                os.kill(self._rng.choice(runners), signal.SIGKILL)
+        if not runners:
+            return False
+        try:
+            os.kill(self._rng.choice(runners), signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _kill_gpu_worker(self) -> None:
         self._kill(self._rng.choice(self.fleet.gpus))
@@ -96,12 +108,13 @@ class Faults:
         with suppress(RedisError), Redis.from_url(self.fleet.redis.url) as redis:
             redis.flushall()
 
-    def _sleep_past_lease(self) -> None:
+    def _sleep_past_lease(self) -> bool:
         """A whole worker stands still, runner and all, for longer than its lease; then it wakes and
         believes that the run is still its own."""
-        gpu = self._rng.choice(self.fleet.gpus)
-        if not gpu.runs:
-            return
+        busy = [gpu for gpu in self.fleet.gpus if gpu.runner()]
+        if not busy:
+            return False
+        gpu = self._rng.choice(busy)
         pids = [gpu.pid, *children(gpu.pid, "workers.runner")]
         for pid in pids:
             with suppress(ProcessLookupError):
@@ -110,19 +123,19 @@ class Faults:
         for pid in reversed(pids):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+        return len(pids) > 1
 
     def _fill(self) -> None:
         self.fleet.disk.fill()
         time.sleep(FULL_SECONDS)
         self.fleet.disk.free()
 
-    def _progress(self) -> list[tuple[str, str, int]] | None:
+    def _progress(self) -> Progress | None:
+        """How far each run has come; None while the database is away."""
         try:
             with self.fleet.engine.connect() as connection:
-                rows = connection.execute(
-                    text("SELECT CAST(id AS text), state, attempt FROM runs ORDER BY id")
-                )
-                return [(row[0], row[1], row[2]) for row in rows]
+                rows = connection.execute(text("SELECT CAST(id AS text), state, attempt FROM runs"))
+                return {row[0]: (row[2], FORWARD.get(row[1], len(FORWARD))) for row in rows}
         except SQLAlchemyError:
             return None
 
@@ -137,3 +150,8 @@ class Faults:
                 return bool(waiting)
         except SQLAlchemyError:
             return True
+
+
+def _moved_on(before: Progress, now: Progress) -> bool:
+    """A run was claimed, or is further than it was; going back, or being queued, is no progress."""
+    return any(place > before.get(run, (0, 0)) for run, place in now.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Engine, func, select
@@ -15,18 +15,28 @@ from app.audit.check import check
 from app.audit.tables import PendingEntry
 from app.erasure.states import LIVE_RUN, REQUEST, ItemState, RequestState
 from app.erasure.tables import ErasureItem, ErasureRequest, ItemSample, Run, UnlearnedSample
+from app.identities import IdentityFormat, value_sha256
 from app.ids import request_id
-from app.registry.tables import ModelVersion
+from app.keyring import Keyring
+from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, SampleSubject
+from client import Subject
 from tests.erasure.invariants import HUMAN, all_hold
+
+KEY = bytes(32)
+KEYRING = Keyring(secret=KEY, pseudonym={"k1": KEY}, suppression=KEY)  # a fleet's, of tests
 
 
 class SentRequest(Protocol):
+    """What a caller knows of one request. `cancelled`: it was told so."""
+
     external_id: str
+    subjects: list[Subject]
     request: str | None
     answers: set[str]
+    cancelled: bool
 
 
-def wait_until_settled(engine: Engine, seconds: float) -> float:
+def wait_until_settled(engine: Engine, seconds: float) -> None:
     """Until every request has ended or names the person who must act, and every entry of the log
     has its place. Raises AssertionError."""
     began = time.monotonic()
@@ -38,14 +48,14 @@ def wait_until_settled(engine: Engine, seconds: float) -> float:
         except SQLAlchemyError:
             waits = ["the database is away"]
         if not waits:
-            return time.monotonic() - began
+            return
         time.sleep(0.5)
     raise AssertionError(f"not settled after {seconds:.0f} s: {Counter(waits)}")
 
 
 def verdicts(engine: Engine, sent: Sequence[SentRequest]) -> dict[str, Any]:
     with Session(engine) as session:
-        zero = _must_be_zero(session, sent)
+        zero = must_be_zero(session, sent, KEYRING)
         log = check(session)
         invariants = "held"
         try:
@@ -77,31 +87,35 @@ def _still_waiting(session: Session) -> list[str]:
     return waiting
 
 
-def _must_be_zero(session: Session, sent: Sequence[SentRequest]) -> dict[str, int]:
+def must_be_zero(session: Session, sent: Sequence[SentRequest], keyring: Keyring) -> dict[str, int]:
+    requests = {request_id(one.id): one for one in session.scalars(select(ErasureRequest))}
     stored = Counter(session.scalars(select(ErasureRequest.external_id)))
-    known = {request_id(identity) for identity in session.scalars(select(ErasureRequest.id))}
     twice = (
         select(UnlearnedSample.model_id)
         .group_by(UnlearnedSample.model_id, UnlearnedSample.sample_id)
         .having(func.count() > 1)
     )
     published = ModelVersion.published_at.is_not(None)
-    of_a_run = select(ModelVersion.run_id).where(published, ModelVersion.run_id.is_not(None))
     of_a_parent = select(ModelVersion.parent_id).where(
         published, ModelVersion.parent_id.is_not(None)
     )
     return {
-        "requests lost": sum(one.request not in known for one in sent),
+        "requests lost": sum(one.request not in requests for one in sent),
         "requests stored twice": sum(count > 1 for count in stored.values())
         + sum(len(one.answers) > 1 for one in sent),
         "requests done twice": len(session.execute(twice).all()),
         "versions published twice": sum(
-            count > 1
-            for query in (of_a_run, of_a_parent)
-            for count in Counter(session.scalars(query)).values()
+            count > 1 for count in Counter(session.scalars(of_a_parent)).values()
         ),
         "cancelled, but unlearned": len(session.execute(_cancelled_but_unlearned()).all()),
-        "completed without a version": session.scalar(_completed_without_version()) or 0,
+        "cancel confirmed, but not cancelled": sum(
+            one.cancelled and _state(requests, one) is not RequestState.CANCELLED for one in sent
+        ),
+        "completed, but not unlearned": sum(
+            _state(requests, one) is RequestState.COMPLETED
+            and not _is_unlearned(session, one, keyring)
+            for one in sent
+        ),
     }
 
 
@@ -124,18 +138,36 @@ def _cancelled_but_unlearned() -> Any:
     )
 
 
-def _completed_without_version() -> Any:
-    """Completed requests of which an item has no published version."""
-    published = select(ModelVersion.run_id).where(ModelVersion.published_at.is_not(None))
-    return (
-        select(func.count())
-        .select_from(ErasureItem)
-        .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
-        .where(
-            ErasureRequest.state == RequestState.COMPLETED,
-            (ErasureItem.run_id.is_(None)) | (ErasureItem.run_id.not_in(published)),
+def _state(requests: Mapping[str, ErasureRequest], one: SentRequest) -> RequestState | None:
+    found = requests.get(one.request or "")
+    return found.state if found else None
+
+
+def _is_unlearned(session: Session, one: SentRequest, keyring: Keyring) -> bool:
+    """Every training row of every person whom the request named, found from the names alone, is
+    among what the model of its data has unlearned."""
+    key = keyring.pseudonym_key_id
+    for subject in one.subjects:
+        digest = value_sha256(subject.type, subject.value, IdentityFormat.RAW)
+        rows = session.execute(
+            select(Sample.id, Model.id)
+            .join(SampleSubject, SampleSubject.sample_id == Sample.id)
+            .join(Model, Model.dataset_id == Sample.dataset_id)
+            .where(
+                SampleSubject.subject_ref == keyring.subject_ref(key, subject.type, digest),
+                Sample.split == SampleSplit.TRAIN,
+            )
+        ).all()
+        unlearned = set(
+            session.execute(
+                select(UnlearnedSample.sample_id, UnlearnedSample.model_id).where(
+                    UnlearnedSample.sample_id.in_([sample for sample, _ in rows])
+                )
+            ).all()
         )
-    )
+        if not rows or not set(rows) <= unlearned:
+            return False
+    return True
 
 
 def _counted(session: Session, column: Any) -> dict[str, int]:

@@ -1,12 +1,17 @@
 """Whole runs in this process, on a network and a dataset that take no time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from app.erasure.locks import LeaseLost
 from app.erasure.states import RunState
 from app.erasure.tables import ErrorClass, Run
 from app.registry.tables import ModelVersion
@@ -175,3 +180,78 @@ def test_a_retrained_version_follows_a_rejection_whatever_its_tests_say(
     assert proof["forbidden_rows"] == body["items"][0]["forget_count"]
     assert proof["forbidden_rows_served"] == 0 and proof["rows_served"] > 0
     assert shown["config"]["optimizer"] == "sgd"
+
+
+def test_a_run_says_with_every_epoch_and_every_phase_that_it_got_on(
+    front: Front, hand: Hand, cases: Cases
+) -> None:
+    register(front, of_three(), settings={"epochs": 3, "steer": False}, ladder=[])
+    cases.submit("ada")
+    fence = hand.must_claim(soon())
+    moved: list[None] = []
+    runner._attempt(front.runtime, fence, lambda: moved.append(None))
+    with front.runtime.database.read() as session:
+        epochs = session.scalars(select(Run.epochs)).one()
+    assert epochs is not None and len(epochs) == 3
+    # Loading, the config, three epochs, and verifying: the move and the phase.
+    assert len(moved) >= 7
+
+
+@pytest.mark.parametrize("lost", ["answer", "statement"])
+@pytest.mark.parametrize("step", ["write", "move", "end"])
+def test_a_database_that_is_away_for_a_moment_costs_a_run_nothing(
+    lost: str,
+    step: str,
+    front: Front,
+    hand: Hand,
+    cases: Cases,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`answer`: the commit got through, and the connection broke before anybody was told."""
+    register(front, of_three(), settings={"epochs": 1}, verification=LENIENT, ladder=[])
+    cases.submit("ada")
+    fence = hand.must_claim(soon())
+    database, write = front.runtime.database, front.runtime.database.write
+    faults: list[str] = []
+
+    @contextmanager
+    def breaking(**named: Any) -> Iterator[Session]:
+        with write(**named) as session:
+            if lost == "statement" and not faults and armed():
+                faults.append(lost)
+                raise OperationalError("SELECT", None, ConnectionError())
+            yield session
+        if lost == "answer" and not faults and armed():
+            faults.append(lost)
+            raise OperationalError("COMMIT", None, ConnectionError())
+
+    def armed() -> bool:
+        return doing == step
+
+    doing = ""
+
+    def noted(name: str, method: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal doing
+            doing = name
+            try:
+                return method(*arguments, **named)
+            finally:
+                doing = ""
+
+        return call
+
+    for name in ("_write", "_move", "_end"):
+        method = getattr(runner.Runner, name)
+
+        monkeypatch.setattr(runner.Runner, name, noted(name.removeprefix("_"), method))
+    monkeypatch.setattr(database, "write", breaking)
+    try:
+        runner._attempt(front.runtime, fence)
+    except LeaseLost:
+        assert (step, lost) == ("end", "answer")  # it had ended; the state tells
+    monkeypatch.undo()
+    assert faults == [lost]
+    run = hand.run(fence)
+    assert run.state is RunState.SUCCEEDED
+    assert run.crashes == 0

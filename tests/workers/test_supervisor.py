@@ -4,20 +4,27 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app import clock
+from app.erasure import leases
 from app.erasure.tables import ErrorClass, Run
-from app.erasure.worker_tables import WorkerRole
+from app.erasure.worker_tables import Worker, WorkerRole
+from app.keyring import Keyring
 from app.runtime import Runtime
 from tests.erasure.factories import add_dataset, add_model, people, submission
 from tests.erasure.working import Hand
 from workers import heartbeat, roster, supervisor
 from workers.heartbeat import EXIT_HANGS, Heartbeat
-from workers.supervisor import HeldRun, Supervisor
+from workers.supervisor import MEMORY_EVENTS, HeldRun, Supervisor, memory_kills
 
 
 @pytest.fixture
@@ -53,7 +60,10 @@ def test_a_worker_whose_clock_is_off_claims_nothing(
     worker = hired(runtime)
     monkeypatch.setattr(clock, "MOST_SKEW", timedelta(seconds=-1))  # now every clock is off
     assert worker.next_run(soon()) is None
-    monkeypatch.undo()
+    monkeypatch.setattr(clock, "MOST_SKEW", timedelta(seconds=20))
+    held = worker.next_run(soon())
+    assert held is not None
+    held.process.kill()
 
 
 @pytest.mark.usefixtures("waiting", "sleeper")
@@ -104,7 +114,7 @@ def test_an_end_is_told_by_its_signal_and_by_what_the_kernel_counted(
 ) -> None:
     held = object.__new__(HeldRun)
     held._kills = 7
-    monkeypatch.setattr(supervisor, "_memory_kills", lambda: 7 + kills)
+    monkeypatch.setattr(supervisor, "memory_kills", lambda: 7 + kills)
     found, detail = held._meaning(code)
     assert found is error_class and says in detail
 
@@ -136,3 +146,111 @@ def test_a_run_that_shows_no_progress_for_too_long_ends_itself(
         assert codes == []
         assert ended.wait(10)
     assert codes == [EXIT_HANGS]
+
+
+def test_kills_for_memory_are_read_where_the_kernel_counts_them(tmp_path: Path) -> None:
+    group, machine = tmp_path / "memory.events", tmp_path / "vmstat"
+    assert memory_kills([group, machine]) == 0
+    machine.write_text("nr_free_pages 12\noom_kill 4\nthp_fault_alloc 1\n")
+    assert memory_kills([group, machine]) == 4
+    group.write_text("low 0\nhigh 0\nmax 9\noom 3\noom_kill 2\noom_group_kill 0\n")
+    assert memory_kills([group, machine]) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux counts")
+def test_this_kernel_counts_kills_for_memory() -> None:
+    lines = [path.read_text().split("\n") for path in MEMORY_EVENTS if path.exists()]
+    assert any(line.startswith("oom_kill ") for source in lines for line in source)
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_a_model_that_cannot_be_claimed_is_set_aside_and_the_next_one_is_taken(
+    api: TestClient, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runtime.database.write() as session:
+        dataset = add_dataset(runtime, session, people(ada=4))
+        broken = add_model(session, dataset, name="broken").id
+        sound = add_model(session, dataset, name="sound").id
+    assert api.post("/api/v1/erasure-requests", json=submission("ada")).status_code == 202
+    claim = leases.claim
+
+    def claim_all_but_one(
+        session: Session, keyring: Keyring, worker: UUID, model: UUID, **named: Any
+    ) -> Any:
+        if model == broken:
+            raise LookupError("rows that newer code wrote")
+        return claim(session, keyring, worker, model, **named)
+
+    monkeypatch.setattr(leases, "claim", claim_all_but_one)
+    worker, now = hired(runtime), soon()
+    held = worker.next_run(now)
+    assert held is not None and held.claim.model_id == sound
+    held.process.kill()
+    assert worker.set_aside.keys() == {broken}
+    monkeypatch.undo()
+    assert worker.next_run(now) is None  # still aside
+    monkeypatch.setattr(supervisor, "start", lambda *_, **__: held.process)
+    again = worker.next_run(now + supervisor.SET_ASIDE)
+    assert again is not None and again.claim.model_id == broken
+
+
+@pytest.mark.usefixtures("waiting", "sleeper")
+def test_the_lease_of_a_runner_that_is_still_loading_is_renewed_for_it_but_not_for_ever(
+    runtime: Runtime,
+) -> None:
+    worker, now = hired(runtime), soon()
+    held = worker.next_run(now)
+    assert held is not None
+    lease = timedelta(seconds=runtime.settings.lease_seconds)
+
+    def until() -> datetime:
+        with runtime.database.read() as session:
+            found = session.scalars(select(Run.lease_until)).one()
+        assert found is not None
+        return found
+
+    before = until()
+    later = before - lease / 4
+    assert not held.ended(later)
+    assert until() == later + lease
+    held._claimed_at -= supervisor.LONGEST_START
+    assert not held.ended(until() - lease / 4)
+    assert until() == later + lease
+    held.process.kill()
+
+
+def test_the_end_of_a_run_is_written_although_the_database_was_away(
+    waiting: None, sleeper: None, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, now = hired(runtime), soon()
+    held = worker.next_run(now)
+    assert held is not None
+    give_back, tries = leases.give_back, []
+
+    def away_at_first(*arguments: Any, **named: Any) -> Any:
+        tries.append(None)
+        if len(tries) == 1:
+            raise OperationalError("COMMIT", None, ConnectionError())
+        return give_back(*arguments, **named)
+
+    monkeypatch.setattr(leases, "give_back", away_at_first)
+    held.process.kill()
+    held.process.wait()
+    assert held.ended(now)
+    assert len(tries) == 2
+    with runtime.database.read() as session:
+        run = session.scalars(select(Run)).one()
+    assert (run.state, run.crashes) == ("queued", 1)
+
+
+@pytest.mark.usefixtures("waiting", "sleeper")
+def test_who_looks_at_the_workers_sees_the_run(runtime: Runtime) -> None:
+    worker = hired(runtime)
+    held = worker.next_run(soon())
+    assert held is not None
+    with runtime.database.read() as session:
+        assert session.scalars(select(Worker.current_run_id)).one() == held.claim.fence.run_id
+    held.process.kill()
+    worker.let_go()
+    with runtime.database.read() as session:
+        assert session.scalars(select(Worker.current_run_id)).one() is None
