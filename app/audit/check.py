@@ -10,9 +10,10 @@ nothing is concluded from them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Row, cast, func, literal, or_, select
+from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, cast, func, literal, or_, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -49,10 +50,11 @@ class _Fault(Exception):
 
 def check(session: Session, *, since: Checkpoint | None = None, batch: int = BATCH) -> CheckResult:
     """With `since`, whose signature is for the caller to verify, the log must continue it too."""
-    tree, signatures = Subtrees(0, []), Signatures.read(session, since)
+    tree, signatures = Subtrees(0, []), Signatures(since)
     compare = comparison(session.get_bind().dialect)
     fault: str | None = None
     try:
+        signatures.read(session)
         for rows in _in_order(session, _ENTRIES, _ENTRIES.index, "entry", batch):
             stored = _stored_nodes(session, tree.size, len(rows))
             signatures.load(session, tree.size, tree.size + len(rows))
@@ -75,12 +77,12 @@ def _in_order(
     """The rows in batches. A batch that cannot be read is read again one by one, to name the
     row."""
     columns = [raw(table[column]).label(column) for column in COLUMNS]
-    query = select(place, *columns).order_by(place)
-    last: int | None = None
+    first = select(place, *columns).order_by(place).limit(bindparam("batch"))
+    following, last = first.where(place > bindparam("last")), None
     while True:
-        following = query if last is None else query.where(place > last)
+        query = first if last is None else following
         try:
-            rows = session.execute(following.limit(batch)).all()
+            rows = session.execute(query, {"batch": batch, "last": last}).all()
         except OperationalError as error:
             if not is_unreadable(error):
                 raise
@@ -127,32 +129,44 @@ def _check_row(name: str, row: Row[Any], compare: Compare) -> None:
 def _stored_nodes(session: Session, size: int, added: int) -> dict[Node, bytes]:
     """The nodes that entries `size` to `size + added` complete: on each level, one interval."""
     end = size + added
-    intervals = [
-        (_NODES.level == level) & (_NODES.index >= size >> level) & (_NODES.index < end >> level)
-        for level in range(1, end.bit_length())
-    ]
-    if not intervals:
+    levels = end.bit_length()
+    if levels < 2:
         return {}
-    query = select(_NODES.level, _NODES.index, raw(_NODES.hash)).where(or_(*intervals))
-    return {(level, index): digest for level, index, digest in session.execute(query)}
+    places = {f"from_{level}": size >> level for level in range(1, levels)}
+    places |= {f"to_{level}": end >> level for level in range(1, levels)}
+    found = session.execute(_nodes_between(levels), places)
+    return {(level, index): digest for level, index, digest in found}
+
+
+@cache
+def _nodes_between(levels: int) -> Select[Any]:
+    intervals = [
+        (_NODES.level == level)
+        & (_NODES.index >= bindparam(f"from_{level}"))
+        & (_NODES.index < bindparam(f"to_{level}"))
+        for level in range(1, levels)
+    ]
+    return select(_NODES.level, _NODES.index, raw(_NODES.hash)).where(or_(*intervals))
 
 
 def _check_no_other_node(session: Session) -> None:
+    extra = session.execute(_NODES_BEYOND).first()
+    if extra is not None:
+        raise _Fault(f"node {extra.place} of level {extra.level}: no entries below it")
+
+
+def _nodes_beyond() -> Select[Any]:
     """One statement, so that it sees entries and nodes of the same moment."""
     size = select(func.coalesce(func.max(_ENTRIES.index), -1) + 1).scalar_subquery()
     leaves_below = cast(literal(1), BigInteger).op("<<")(cast(_NODES.level, Integer))
-    extra = session.execute(
-        select(_NODES.level, _NODES.index.label("place"))
-        .where(
-            or_(
-                _NODES.level < 1,
-                _NODES.level > 62,
-                _NODES.index < 0,
-                (_NODES.index + 1) * leaves_below > size,
-            )
-        )
-        .order_by(_NODES.level, _NODES.index)
-        .limit(1)
-    ).first()
-    if extra is not None:
-        raise _Fault(f"node {extra.place} of level {extra.level}: no entries below it")
+    beyond = or_(
+        _NODES.level < 1,
+        _NODES.level > 62,
+        _NODES.index < 0,
+        (_NODES.index + 1) * leaves_below > size,
+    )
+    found = select(_NODES.level, _NODES.index.label("place")).where(beyond)
+    return found.order_by(_NODES.level, _NODES.index).limit(1)
+
+
+_NODES_BEYOND = _nodes_beyond()

@@ -1,9 +1,11 @@
 """The signed heads that are stored, and the keys that signed them."""
 
-from sqlalchemy import select
+from datetime import datetime
+
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.audit.tables import AuditCheckpoint, LogState, SigningKey
+from app.audit.tables import AuditCheckpoint, AuditEntry, LogState, PendingEntry, SigningKey
 
 
 def newest(session: Session) -> AuditCheckpoint | None:
@@ -30,3 +32,16 @@ def signing_keys(session: Session) -> list[SigningKey]:
 
 def key_in_use(session: Session) -> SigningKey | None:
     return session.scalar(select(SigningKey).where(SigningKey.retired_at.is_(None)))
+
+
+def unsealed_since(session: Session) -> datetime | None:
+    """When the first entry was written that no checkpoint covers; None if there is none."""
+    last = newest(session)
+    size = last.tree_size if last is not None else 0
+    placed = session.scalar(select(AuditEntry.created_at).where(AuditEntry.index == size))
+    waiting = session.scalar(select(func.min(PendingEntry.created_at)))
+    return min((time for time in (placed, waiting) if time is not None), default=None)
+
+
+def is_rewound(session: Session) -> bool:
+    return session.scalar(select(LogState.rewound_at).where(LogState.id == 1)) is not None

@@ -27,25 +27,25 @@ class BadSignature(Exception):
 
 
 class Signatures:
-    def __init__(self, origin: str | None, keys: dict[bytes, bytes], since: Checkpoint | None):
-        """`keys` are public keys by the hash that notes name them with."""
-        self._origin, self._keys, self._since = origin, keys, since
+    def __init__(self, since: Checkpoint | None) -> None:
+        self._since = since
+        self._origin: str | None = None
+        # Public keys by the hash that notes name them with.
+        self._keys: dict[bytes, bytes] = {}
         # When the log says that a key came and went.
         self._events: dict[str, list[str | None]] = {}
         self._stored: dict[int, tuple[Any, Any]] = {}
         self.sizes: set[int] = set()
         self.verified = 0
 
-    @classmethod
-    def read(cls, session: Session, since: Checkpoint | None) -> "Signatures":
+    def read(self, session: Session) -> None:
+        """Whose signatures count. BadSignature, as everything here, for what is no such thing."""
         named = _read(session, "the log's name", select(raw(LogState.__table__.c.origin)))
-        origin = named[0][0] if named else None
-        keys: dict[bytes, bytes] = {}
+        self._origin = origin = named[0][0] if named else None
         if isinstance(origin, str) and origin.isascii():
             for (public,) in _read(session, "signing key", select(raw(_KEYS.public))):
                 if isinstance(public, bytes):
-                    keys[notes.key_hash(origin, public)] = public
-        return cls(origin, keys, since)
+                    self._keys[notes.key_hash(origin, public)] = public
 
     def load(self, session: Session, start: int, end: int) -> None:
         """The checkpoints of trees larger than `start`, up to `end`; call before they are met."""

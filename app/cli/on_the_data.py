@@ -16,6 +16,7 @@ from app.keys.scopes import ALL_SCOPES, Scope
 from app.keys.service import create_key, ensure_default_controller
 from app.migrate import Busy, UnknownRevision, is_current, upgrade
 from app.runtime import Runtime
+from app.signing import open_signer
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -116,3 +117,11 @@ def require_data() -> None:
     settings = read_settings()
     if settings.database_url is None and not (settings.data_dir / "lotus.db").is_file():
         raise Failure(f"there is no service data in {settings.data_dir}: see LOTUS_DATA_DIR")
+
+
+def require_usable_signer(settings: Settings) -> None:
+    """Before a process starts that seals: a key that cannot be used is said plainly."""
+    try:
+        open_signer(settings)
+    except (BadKey, OSError) as error:
+        raise Failure(str(error)) from None
