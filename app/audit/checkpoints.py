@@ -34,13 +34,18 @@ def key_in_use(session: Session) -> SigningKey | None:
     return session.scalar(select(SigningKey).where(SigningKey.retired_at.is_(None)))
 
 
-def unsealed_since(session: Session) -> datetime | None:
-    """When the first entry was written that no checkpoint covers; None if there is none."""
+def first_unsealed(session: Session) -> datetime | None:
+    """When the first entry of the log was written that no checkpoint covers."""
     last = newest(session)
     size = last.tree_size if last is not None else 0
-    placed = session.scalar(select(AuditEntry.created_at).where(AuditEntry.index == size))
+    return session.scalar(select(AuditEntry.created_at).where(AuditEntry.index == size))
+
+
+def unsealed_since(session: Session) -> datetime | None:
+    """The same, of what waits for its place too; None if there is none."""
     waiting = session.scalar(select(func.min(PendingEntry.created_at)))
-    return min((time for time in (placed, waiting) if time is not None), default=None)
+    times = (first_unsealed(session), waiting)
+    return min((time for time in times if time is not None), default=None)
 
 
 def is_rewound(session: Session) -> bool:

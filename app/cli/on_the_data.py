@@ -1,5 +1,6 @@
 """Commands that work on the database itself: migrate, keys create."""
 
+import os
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from app.keys.scopes import ALL_SCOPES, Scope
 from app.keys.service import create_key, ensure_default_controller
 from app.migrate import Busy, UnknownRevision, is_current, upgrade
 from app.runtime import Runtime
+from app.service_role import BadRole, grant
 from app.signing import open_signer
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -58,9 +60,27 @@ def open_runtime(*, up_to_date: bool) -> Runtime:
     return runtime
 
 
-def migrate(as_json: AsJson = False) -> None:
+def migrate(
+    service_role: Annotated[
+        str | None,
+        typer.Option(
+            help="PostgreSQL: give this role the rights of the service, and not those of an owner. "
+            "It is made, if missing, with the password in LOTUS_SERVICE_PASSWORD."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Bring the database to this version's tables."""
-    open_runtime(up_to_date=True).close()
+    runtime = open_runtime(up_to_date=True)
+    if service_role is not None:
+        password = os.environ.get("LOTUS_SERVICE_PASSWORD") or None
+        try:
+            grant(runtime.database, service_role, password=password)
+        except BadRole as error:
+            raise Failure(str(error)) from None
+        except DBAPIError as error:
+            raise Failure(f"the rights could not be given: {error.orig}") from None
+    runtime.close()
     if as_json:
         print_json({"migrated": True})
     else:

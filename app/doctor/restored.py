@@ -10,7 +10,7 @@ from app.audit import sequencer
 from app.audit.checkpoints import log_state
 from app.audit.tables import AuditEntry, PendingEntry
 from app.doctor.findings import Finding, counted, ok, problem, warning
-from app.doctor.sealing import REWOUND_ACTION, rewound
+from app.doctor.sealing import AREA, REWOUND_ACTION, rewound
 from app.erasure.states import LIVE_RUN
 from app.erasure.tables import Run
 from app.keys.tables import ApiKey
@@ -189,7 +189,7 @@ def _signed(session: Session) -> Iterator[Finding]:
     """To go on working and to sign another history are two decisions."""
     state = log_state(session)
     if state is not None and state.rewound_reason is not None:
-        yield problem("audit log", rewound(state), REWOUND_ACTION)
+        yield problem(AREA, rewound(state), REWOUND_ACTION)
 
 
 def _missing(store: ArtifactStore, names: Sequence[str]) -> list[str]:

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.audit.checkpoints import key_in_use, log_state, newest, unsealed_since
+from app.audit.checkpoints import first_unsealed, key_in_use, log_state, newest
 from app.audit.tables import LogState, RewindReason
 from app.config import Settings
 from app.doctor.findings import Finding, ok, problem, warning
 
-AREA = "audit log"
+AREA = "sealing"
 # It is signed once a minute, if it grew.
 LONGEST_UNSEALED = timedelta(minutes=5)
 
@@ -36,7 +36,7 @@ def sealing(session: Session, settings: Settings, *, now: datetime) -> Iterator[
     if state is None or key_in_use(session) is None:
         yield warning(
             AREA,
-            "nothing has sealed it yet: it is not signed, and certificates wait",
+            "nothing has signed the audit log yet, and certificates wait",
             "Start `lotus serve` on a single machine; in a fleet, give LOTUS_SIGNING_KEY to "
             "`lotus worker ops`.",
         )
@@ -44,19 +44,20 @@ def sealing(session: Session, settings: Settings, *, now: datetime) -> Iterator[
     if settings.log_origin not in (None, state.origin):
         yield warning(
             AREA,
-            f"is called {state.origin} in its checkpoints, and not as LOTUS_LOG_ORIGIN says",
+            f"the log is called {state.origin} in its checkpoints, not as LOTUS_LOG_ORIGIN says",
             "Set LOTUS_LOG_ORIGIN to that name, or remove it: a log keeps its name.",
         )
-    last, since = newest(session), unsealed_since(session)
+    # What waits for its place is another finding.
+    last, since = newest(session), first_unsealed(session)
     if since is not None and now - since > LONGEST_UNSEALED:
         yield problem(
             AREA,
-            f"not signed since {since:%Y-%m-%d %H:%M} UTC, and it grew",
+            f"not signed since {since:%Y-%m-%d %H:%M} UTC, though the log grew",
             "Look into the log of the worker that seals, `lotus worker ops` or the single "
             "machine's, for the signing key.",
         )
     elif last is not None:
-        yield ok(AREA, f"signed up to entry {last.tree_size}, at {last.created_at:%H:%M} UTC")
+        yield ok(AREA, f"{last.tree_size} entries are signed, since {last.created_at:%H:%M} UTC")
 
 
 def rewound(state: LogState) -> str:
