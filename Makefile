@@ -50,7 +50,7 @@ env: ## write .env with fresh secrets, which docker-compose.yml needs
 	digits() { od -A n -N 24 -t x1 /dev/urandom | tr -d ' \n'; }; \
 	while IFS= read -r line; do \
 		case $$line in \
-			POSTGRES_PASSWORD=|REDIS_PASSWORD=) echo "$$line$$(digits)" ;; \
+			POSTGRES_PASSWORD=|LOTUS_SERVICE_PASSWORD=|REDIS_PASSWORD=) echo "$$line$$(digits)" ;; \
 			LOTUS_SECRET_KEY=|LOTUS_SUPPRESSION_KEY=) echo "$$line$$(bytes)" ;; \
 			LOTUS_PSEUDONYM_KEY=) echo "$${line}k1:$$(bytes)" ;; \
 			*) echo "$$line" ;; \

@@ -10,7 +10,12 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
-from app.cli.on_the_data import open_runtime, read_settings, require_data
+from app.cli.on_the_data import (
+    open_runtime,
+    read_settings,
+    require_data,
+    require_usable_signer,
+)
 from app.cli.output import AsJson, Failure, print_json
 from app.db import Database
 from app.erasure.worker_tables import Worker, WorkerRole
@@ -71,6 +76,8 @@ def _become(role: WorkerRole, *arguments: str) -> None:
     if missing:
         raise Failure(f"{', '.join(missing)} not installed: install the extras worker and fleet")
     require_data()
+    if role is WorkerRole.OPS:
+        require_usable_signer(settings)
     open_runtime(up_to_date=False).close()  # says plainly what is wrong with database or keys
     name = f"{role}-{os.getpid()}@%h"
     command = [

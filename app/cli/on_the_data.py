@@ -1,6 +1,6 @@
-"""Commands that work on the database itself: migrate, keys create, audit check."""
+"""Commands that work on the database itself: migrate, keys create."""
 
-from dataclasses import asdict
+import os
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -8,9 +8,8 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from app.audit.check import check
 from app.audit.kinds import OPERATOR
-from app.cli.output import AsJson, Failure, console, plain, print_json, waiting
+from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
 from app.ids import api_key_id
 from app.keyring import BadKey
@@ -18,9 +17,10 @@ from app.keys.scopes import ALL_SCOPES, Scope
 from app.keys.service import create_key, ensure_default_controller
 from app.migrate import Busy, UnknownRevision, is_current, upgrade
 from app.runtime import Runtime
+from app.service_role import BadRole, grant
+from app.signing import open_signer
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
-audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 
 
 def read_settings() -> Settings:
@@ -60,9 +60,27 @@ def open_runtime(*, up_to_date: bool) -> Runtime:
     return runtime
 
 
-def migrate(as_json: AsJson = False) -> None:
+def migrate(
+    service_role: Annotated[
+        str | None,
+        typer.Option(
+            help="PostgreSQL: give this role the rights of the service, and not those of an owner. "
+            "It is made, if missing, with the password in LOTUS_SERVICE_PASSWORD."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Bring the database to this version's tables."""
-    open_runtime(up_to_date=True).close()
+    runtime = open_runtime(up_to_date=True)
+    if service_role is not None:
+        password = os.environ.get("LOTUS_SERVICE_PASSWORD") or None
+        try:
+            grant(runtime.database, service_role, password=password)
+        except BadRole as error:
+            raise Failure(str(error)) from None
+        except DBAPIError as error:
+            raise Failure(f"the rights could not be given: {error.orig}") from None
+    runtime.close()
     if as_json:
         print_json({"migrated": True})
     else:
@@ -121,23 +139,9 @@ def require_data() -> None:
         raise Failure(f"there is no service data in {settings.data_dir}: see LOTUS_DATA_DIR")
 
 
-@audit.command("check")
-def audit_check(as_json: AsJson = False) -> None:
-    """Recompute the whole audit log and name the first entry that does not fit."""
-    require_data()
-    runtime = open_runtime(up_to_date=False)
-    text = "recomputing every hash"
-    with waiting(text, as_json=as_json), runtime.database.read() as session:
-        result = check(session)
-    if as_json:
-        print_json({"ok": result.ok, **asdict(result)})
-        if not result.ok:
-            raise typer.Exit(1)
-        return
-    if not result.ok:
-        raise Failure(f"the audit log was changed: {result.first_fault}")
-    out = console()
-    out.print(
-        f"{result.entries} entries and {result.pending} not yet sequenced: nothing was changed"
-    )
-    out.print(f"root {plain(result.root_hex)}")
+def require_usable_signer(settings: Settings) -> None:
+    """Before a process starts that seals: a key that cannot be used is said plainly."""
+    try:
+        open_signer(settings)
+    except (BadKey, OSError) as error:
+        raise Failure(str(error)) from None

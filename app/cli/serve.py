@@ -19,7 +19,7 @@ import uvicorn
 from sqlalchemy import select
 
 from app import observability
-from app.cli.on_the_data import make_key, open_runtime
+from app.cli.on_the_data import make_key, open_runtime, require_usable_signer
 from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
 from app.keys.scopes import ALL_SCOPES
@@ -51,6 +51,8 @@ def serve(
     runtime = open_runtime(up_to_date=False)
     key = _first_key(runtime)
     settings = runtime.settings
+    if settings.is_single_machine:
+        require_usable_signer(settings)
     observability.configure(settings.log_level)
     look_once(runtime)  # before the worker beside can claim anything
     runtime.close()

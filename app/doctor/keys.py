@@ -10,6 +10,7 @@ from app.config import Settings
 from app.doctor.findings import Finding, counted, ok, problem, warning
 from app.keyring import BadKey, Keyring, load_keyring
 from app.registry.tables import Dataset
+from app.signing import key_path
 
 FILES = ("pseudonym", "secret", "suppression")
 
@@ -56,7 +57,8 @@ def _alike(ring: Keyring) -> Iterator[Finding]:
 
 def _readable_by_others(settings: Settings) -> Iterator[Finding]:
     paths = [settings.key_dir / f"{name}.key" for name in FILES]
-    paths = [settings.data_dir, settings.key_dir, *paths, settings.data_dir / "lotus.db"]
+    signing = [path for path in (key_path(settings),) if path is not None]
+    paths = [settings.data_dir, settings.key_dir, *paths, *signing, settings.data_dir / "lotus.db"]
     open_to_others = [path for path in paths if path.exists() and path.stat().st_mode & 0o077]
     if open_to_others:
         names = ", ".join(path.name for path in open_to_others)

@@ -7,8 +7,10 @@ from sqlalchemy import func, select, true
 from sqlalchemy.orm import Session
 
 from app.audit import sequencer
+from app.audit.checkpoints import log_state
 from app.audit.tables import AuditEntry, PendingEntry
 from app.doctor.findings import Finding, counted, ok, problem, warning
+from app.doctor.sealing import AREA, REWOUND_ACTION, rewound
 from app.erasure.states import LIVE_RUN
 from app.erasure.tables import Run
 from app.keys.tables import ApiKey
@@ -39,6 +41,7 @@ def unknown_to_the_backup(session: Session, store: ArtifactStore) -> Iterator[Fi
     yield _without_rows(session, store)
     yield from _repeated(session)
     yield from _keys(session)
+    yield from _signed(session)
 
 
 def _state(session: Session) -> Finding:
@@ -180,6 +183,13 @@ def _keys(session: Session) -> Iterator[Finding]:
         f"{counted(valid, 'valid key')}, as of the backup",
         "Revoke again what was revoked after it; keys made after it are gone.",
     )
+
+
+def _signed(session: Session) -> Iterator[Finding]:
+    """To go on working and to sign another history are two decisions."""
+    state = log_state(session)
+    if state is not None and state.rewound_reason is not None:
+        yield problem(AREA, rewound(state), REWOUND_ACTION)
 
 
 def _missing(store: ArtifactStore, names: Sequence[str]) -> list[str]:

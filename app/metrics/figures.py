@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from app.audit.checkpoints import is_rewound, unsealed_since
 from app.audit.tables import PendingEntry
 from app.erasure import breaker
 from app.erasure.queue import effective_due
@@ -120,6 +121,16 @@ def _audit(session: Session, now: datetime) -> Iterator[Metric]:
     yield _one("lotus_audit_pending", "Audit entries that have no place in the log yet.", count)
     yield _one(
         "lotus_audit_pending_oldest_seconds", "Age of the oldest of them.", _age(oldest, now)
+    )
+    yield _one(
+        "lotus_audit_unsealed_seconds",
+        "Age of the oldest audit entry that no signed checkpoint covers.",
+        _age(unsealed_since(session), now),
+    )
+    yield _one(
+        "lotus_audit_log_rewound",
+        "1 if the log does not continue what was signed, until a person accepts it.",
+        int(is_rewound(session)),
     )
 
 

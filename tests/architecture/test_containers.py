@@ -62,7 +62,7 @@ def test_a_service_has_limits_and_so_has_its_log(name: str) -> None:
 @every_service
 def test_a_service_s_secrets_come_from_outside_and_must_be_given(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
-        if SECRET.search(variable):
+        if SECRET.search(variable) and not value.startswith("/"):  # a path holds no secret
             assert REQUIRED.fullmatch(value), variable
         if "://" in str(value):
             assert re.search(r":\$\{\w+:\?[^}]+\}@", value), variable
@@ -85,9 +85,35 @@ def test_ours_start_once_the_stores_are_healthy_and_the_tables_made(name: str) -
 
 @pytest.mark.parametrize("name", ["migrate", "api", "gpu-worker", "ops-worker"])
 def test_ours_share_settings_and_artifacts(name: str) -> None:
-    assert SERVICES[name]["volumes"] == ["artifacts:/var/lib/lotus"]
-    assert SERVICES[name]["environment"].items() >= SERVICES["api"]["environment"].items()
+    assert "artifacts:/var/lib/lotus" in SERVICES[name]["volumes"]
+    shared = dict(SERVICES["api"]["environment"])
+    if name == "migrate":  # as the owner of the tables
+        shared.pop("LOTUS_DATABASE_URL")
+    assert SERVICES[name]["environment"].items() >= shared.items()
     assert SERVICES[name]["build"]["target"] == ("worker" if "worker" in name else "api")
+
+
+def test_only_what_migrates_owns_the_tables_and_only_what_seals_has_the_signing_key() -> None:
+    ours = ("migrate", "api", "gpu-worker", "ops-worker")
+    roles = {
+        name: SERVICES[name]["environment"]["LOTUS_DATABASE_URL"].split("//")[1].split(":")[0]
+        for name in ours
+    }
+    served = dict.fromkeys(ours[1:], "lotus_service")
+    assert roles == {"migrate": SERVICES["postgres"]["environment"]["POSTGRES_USER"], **served}
+    assert SERVICES["migrate"]["command"][-2:] == ["--service-role", "lotus_service"]
+    keyed = [
+        name for name in SERVICES if "LOTUS_SIGNING_KEY" in SERVICES[name].get("environment", {})
+    ]
+    sealing = [
+        name
+        for name in SERVICES
+        if any("sealer" in each for each in SERVICES[name].get("volumes", []))
+    ]
+    assert keyed == sealing == ["ops-worker"]
+    folder = Path(SERVICES["ops-worker"]["environment"]["LOTUS_SIGNING_KEY"]).parent
+    assert f"sealer:{folder}" in SERVICES["ops-worker"]["volumes"]
+    assert re.search(rf"install --directory --owner lotus .*{folder}", instructions("api"))
 
 
 def test_the_override_gives_devices_to_the_gpu_worker_and_nothing_else() -> None:
@@ -137,7 +163,11 @@ def test_made_secrets_are_complete_usable_private_and_never_the_same(tmp_path: P
     one, two = (dict(re.findall(r"^([A-Z_]+)=(.+)$", f.read_text(), re.MULTILINE)) for f in files)
     assert set(one) == set(REQUIRED.findall(COMPOSE.read_text()))
     assert not set(one.values()) & set(two.values())
-    for password in (one["POSTGRES_PASSWORD"], one["REDIS_PASSWORD"]):
+    for password in (
+        one["POSTGRES_PASSWORD"],
+        one["LOTUS_SERVICE_PASSWORD"],
+        one["REDIS_PASSWORD"],
+    ):
         assert re.fullmatch(r"[0-9a-f]{48}", password)
     keys = {name: one[f"LOTUS_{name.upper()}"] for name in ("secret_key", "suppression_key")}
     settings = Settings(data_dir=tmp_path, pseudonym_key=one["LOTUS_PSEUDONYM_KEY"], **keys)

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from app.audit import sequencer
+from app.audit.tables import LogState, RewindReason
 from app.config import Settings
 from app.doctor.broker import broker
 from app.doctor.findings import Level
@@ -112,7 +113,26 @@ def _write(runtime: Runtime, content: bytes) -> None:
     runtime.artifacts.path(_a_file(runtime)).write_bytes(content)
 
 
+def _rewind(runtime: Runtime) -> None:
+    with runtime.database.write() as session:
+        state = session.get_one(LogState, 1)
+        state.rewound_at, state.rewound_reason = datetime.now(UTC), RewindReason.SMALLER
+
+
+def _unsealed(runtime: Runtime) -> None:
+    _old_pending_entry(runtime)
+    with runtime.database.write() as session:
+        sequencer.sequence(session, now=datetime.now(UTC))
+
+
 AILMENTS: dict[str, tuple[Callable[[Runtime], object], str, str, str]] = {
+    "the log does not continue what was signed": (
+        _rewind,
+        "sealing",
+        "problem",
+        "log-rewound since",
+    ),
+    "the log is no longer signed": (_unsealed, "sealing", "problem", "not signed since"),
     "a file is missing": (
         lambda runtime: runtime.artifacts.destroy(_a_file(runtime)),
         "artifacts",
@@ -204,6 +224,20 @@ def test_each_ailment_is_found_and_has_an_action(
     assert says in found["says"]
     assert found["action"]
     assert result.code == (1 if level == "problem" else 0)
+
+
+def test_a_log_that_nothing_signs_is_a_warning(doctor: Doctor, runtime: Runtime) -> None:
+    (found,) = findings(doctor("--json"), "sealing")
+    assert found["level"] == "warning" and "LOTUS_SIGNING_KEY" in found["action"]
+
+
+def test_a_log_keeps_its_name_whatever_the_setting_says(
+    doctor: Doctor, healthy: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOTUS_LOG_ORIGIN", "other.example.org")
+    warned, signed = findings(doctor("--json"), "sealing")
+    assert warned["level"] == "warning" and "lotus-log/" in warned["says"]
+    assert signed["level"] == "ok"
 
 
 def test_a_lease_that_nobody_takes_back_is_a_problem(doctor: Doctor, healthy: Runtime) -> None:

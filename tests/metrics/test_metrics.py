@@ -12,6 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 
+from app.audit import sequencer
+from app.audit.tables import PendingEntry
 from app.config import Settings
 from app.erasure.tables import ErasureRequest, Run
 from app.erasure.worker_tables import Worker
@@ -22,6 +24,7 @@ from app.metrics import endpoints, figures
 from app.metrics.limit import limited
 from app.runtime import Runtime
 from app.webhooks.tables import DeliveryState, WebhookDelivery
+from tests.audit.logs import Sealed
 from tests.conftest import MakeKey
 from tests.erasure.conftest import Cases
 from tests.erasure.working import Hand
@@ -61,6 +64,7 @@ def test_an_idle_service_shows_every_figure_as_zero(api: TestClient) -> None:
         "lotus_workers gpu",
         "lotus_workers ops",
         "lotus_paused",
+        "lotus_audit_log_rewound",
     ):
         assert shown[name] == 0, name
     assert shown["lotus_audit_pending"] == 1  # the key that asks was noted
@@ -279,3 +283,28 @@ def test_the_guide_explains_every_metric_and_its_alerts_use_no_other(api: TestCl
     assert of_process and listed - {"lotus_process_"} == shown - of_process
     alerts = guide.split("## Alerts\n")[1]
     assert set(re.findall(r"lotus_[a-z_]+", alerts)) <= listed
+
+
+def test_an_entry_that_no_checkpoint_covers_has_an_age_until_it_is_sealed(
+    api: TestClient, runtime: Runtime, tmp_path: Path
+) -> None:
+    change(runtime, PendingEntry, created_at=datetime.now(UTC) - timedelta(hours=1))
+    assert 3600 <= scrape(api)["lotus_audit_unsealed_seconds"] < 3700
+    sealed = Sealed(runtime.database, tmp_path)
+    with runtime.database.write() as session:
+        sequencer.sequence(session, now=datetime.now(UTC))
+    assert 3600 <= scrape(api)["lotus_audit_unsealed_seconds"] < 3700
+    sealed.seal()
+    assert scrape(api)["lotus_audit_unsealed_seconds"] == 0
+
+
+def test_a_rewound_log_shows_until_it_is_accepted(
+    api: TestClient, runtime: Runtime, tmp_path: Path
+) -> None:
+    sealed = Sealed(runtime.database, tmp_path)
+    sealed.seal()
+    sealed.memory.path.unlink()
+    sealed.seal()
+    assert scrape(api)["lotus_audit_log_rewound"] == 1
+    sealed.accept()
+    assert scrape(api)["lotus_audit_log_rewound"] == 0

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from app import migrate
-from app.audit.tables import AuditEntry, AuditNode
+from app.audit.tables import AuditCheckpoint, AuditEntry, AuditNode, SigningKey
 from app.db import Database
 from app.schema import metadata
 from tests.migrations.shapes import shape
@@ -97,10 +97,12 @@ def test_a_database_of_newer_code_is_refused_by_name(database: Database) -> None
 
 @pytest.fixture
 def logged(database: Database) -> Iterator[Database]:
-    """A log of one entry and one node."""
+    """A log of one entry and one node, a checkpoint, and two keys of which one was retired."""
     with database.write() as session:
         session.execute(insert(AuditEntry), [entry(index=0)])
         session.execute(insert(AuditNode), [{"level": 1, "index": 0, "hash": b"n" * 32}])
+        session.execute(insert(AuditCheckpoint), [checkpoint(size=1)])
+        session.execute(insert(SigningKey), [key("old", NOW), key("new", None)])
     yield database
 
 
@@ -115,6 +117,19 @@ def entry(index: int) -> dict[str, Any]:
     }
 
 
+def checkpoint(size: int) -> dict[str, Any]:
+    return {"tree_size": size, "root_hash": b"r" * 32, "note": "signed", "created_at": NOW}
+
+
+def key(name: str, retired_at: datetime | None) -> dict[str, Any]:
+    return {
+        "key_id": name,
+        "public": name.encode().ljust(32),
+        "created_at": NOW,
+        "retired_at": retired_at,
+    }
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -123,8 +138,30 @@ def entry(index: int) -> dict[str, Any]:
         delete(AuditEntry),
         update(AuditNode).values(hash=b"x" * 32),
         delete(AuditNode),
+        update(AuditCheckpoint).values(note="forged"),
+        update(AuditCheckpoint).values(created_at=NOW),
+        delete(AuditCheckpoint),
+        update(SigningKey).values(public=b"x" * 32),
+        update(SigningKey).where(SigningKey.key_id == "new").values(key_id="x", retired_at=NOW),
+        update(SigningKey).where(SigningKey.key_id == "old").values(retired_at=None),
+        update(SigningKey).where(SigningKey.key_id == "old").values(retired_at=NOW),
+        delete(SigningKey),
     ],
-    ids=["change an entry", "touch an entry", "remove an entry", "change a node", "remove a node"],
+    ids=[
+        "change an entry",
+        "touch an entry",
+        "remove an entry",
+        "change a node",
+        "remove a node",
+        "change a checkpoint",
+        "touch a checkpoint",
+        "remove a checkpoint",
+        "change a key",
+        "rename a key while it retires",
+        "bring a key back",
+        "retire a key twice",
+        "remove a key",
+    ],
 )
 def test_the_database_refuses_to(logged: Database, statement: Any) -> None:
     before = _log(logged)
@@ -140,6 +177,11 @@ def test_sqlite_refuses_to_replace_an_entry_or_a_node_by_inserting(logged: Datab
     for statement in (
         insert(AuditEntry).prefix_with("OR REPLACE").values(**entry(index=0)),
         insert(AuditNode).prefix_with("OR REPLACE").values(level=1, index=0, hash=b"x" * 32),
+        insert(AuditCheckpoint).prefix_with("OR REPLACE").values(**checkpoint(size=1)),
+        insert(SigningKey).prefix_with("OR REPLACE").values(**key("old", None)),
+        insert(SigningKey)
+        .prefix_with("OR REPLACE")
+        .values(**key("old", None) | {"key_id": "other"}),
     ):
         with pytest.raises(DatabaseError, match="append-only"), logged.write() as session:
             session.execute(statement)
@@ -149,7 +191,7 @@ def test_sqlite_refuses_to_replace_an_entry_or_a_node_by_inserting(logged: Datab
 def test_postgresql_refuses_to_truncate_the_log(logged: Database) -> None:
     if logged.is_sqlite:
         pytest.skip("SQLite has no TRUNCATE")
-    for table in ("audit_entries", "audit_nodes"):
+    for table in ("audit_entries", "audit_nodes", "audit_checkpoints", "signing_keys"):
         with pytest.raises(DatabaseError, match="append-only"), logged.write() as session:
             session.execute(text(f"TRUNCATE {table}"))
 
@@ -158,12 +200,16 @@ def test_the_log_still_grows(logged: Database) -> None:
     with logged.write() as session:
         session.execute(insert(AuditEntry), [entry(index=1)])
         session.execute(insert(AuditNode), [{"level": 1, "index": 1, "hash": b"m" * 32}])
-    assert len(_log(logged)) == 4
+        session.execute(insert(AuditCheckpoint), [checkpoint(size=2)])
+        session.execute(update(SigningKey).where(SigningKey.key_id == "new").values(retired_at=NOW))
+        session.execute(insert(SigningKey), [key("newer", None)])
+    assert len(_log(logged)) == 9
 
 
 def _log(database: Database) -> list[Any]:
     with database.read() as session:
-        return _rows(session, AuditEntry) + _rows(session, AuditNode)
+        tables = (AuditEntry, AuditNode, AuditCheckpoint, SigningKey)
+        return [row for table in tables for row in _rows(session, table)]
 
 
 def _rows(session: Session, table: type[Any]) -> list[Any]:
