@@ -67,6 +67,33 @@ class Settings(BaseSettings):
     suppression_key: Annotated[
         str | None, Field(repr=False, description="Base64, 32 bytes: tags of suppressed persons.")
     ] = None
+    signing_key: Annotated[
+        str | None,
+        Field(
+            repr=False,
+            description="Ed25519 key that signs checkpoints and certificates: path of a PKCS8 PEM "
+            "file, or a URI of securesystemslib. Only the worker that seals needs it.",
+        ),
+    ] = None
+    signing_public_key: Annotated[
+        Path | None,
+        Field(description="PEM file of the public key, where LOTUS_SIGNING_KEY is a URI."),
+    ] = None
+    sealer_file: Annotated[
+        Path | None,
+        Field(
+            description="Where the sealer keeps what it signed last, outside the database. "
+            "Default: beside the key, `<key>.checkpoint`."
+        ),
+    ] = None
+    log_origin: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[!-*,-~]{1,200}$",
+            description="Name of the audit log in its checkpoints, such as "
+            "`log.example.org/lotus`, fixed by the first one. Default: made once.",
+        ),
+    ] = None
     metrics_open: Annotated[
         bool,
         Field(description="Whether `/metrics` answers without a key: figures of all controllers."),

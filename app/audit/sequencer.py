@@ -15,6 +15,7 @@ from app.audit.tables import AuditEntry, AuditNode, PendingEntry
 
 # Any number will do, as long as nothing else in the database locks the same one.
 _LOCK = 0x6C6F7475735F6C67
+BATCH = 1000
 
 
 class Head(NamedTuple):
@@ -22,7 +23,7 @@ class Head(NamedTuple):
     root: bytes
 
 
-def sequence(session: Session, *, now: datetime, limit: int = 1000) -> int:
+def sequence(session: Session, *, now: datetime, limit: int = BATCH) -> int:
     """Moves up to `limit` committed entries into the log; returns how many.
 
     Needs a write session. Two of these never run at once: SQLite's write transaction and, on
@@ -34,12 +35,12 @@ def sequence(session: Session, *, now: datetime, limit: int = 1000) -> int:
     rows = session.execute(select(*columns).order_by(PendingEntry.id).limit(limit)).mappings().all()
     if not rows:
         return 0
-    size = _size(session)
+    start = size(session)
     entries = [
         {**{name: row[name] for name in row if name != "id"}, "index": index, "sequenced_at": now}
-        for index, row in enumerate(rows, size)
+        for index, row in enumerate(rows, start)
     ]
-    tree = merkle.Subtrees.read(size, _reader(session))
+    tree = merkle.Subtrees.read(start, reader(session))
     nodes = [
         {"level": level, "index": index, "hash": digest}
         for row in rows
@@ -58,21 +59,28 @@ def anything_pending(session: Session) -> bool:
 
 
 def head(session: Session) -> Head:
-    size = _size(session)
-    return Head(size, merkle.root(size, _reader(session)))
+    now = size(session)
+    return Head(now, merkle.root(now, reader(session)))
 
 
-def root_at(session: Session, size: int) -> bytes:
-    """The root over the first `size` entries, all of which must be there."""
-    return merkle.root(size, _reader(session))
+def root_at(session: Session, first: int) -> bytes:
+    """The root over the `first` entries, all of which must be there."""
+    return merkle.root(first, reader(session))
 
 
-def _size(session: Session) -> int:
+def index_of(session: Session, leaf_hash: bytes) -> int | None:
+    """Where the entry with this hash stands, the first time if twice; None while it has no place,
+    as also where there is no such entry."""
+    found = select(func.min(AuditEntry.index)).where(AuditEntry.leaf_hash == leaf_hash)
+    return session.scalar(found)
+
+
+def size(session: Session) -> int:
     last = session.scalar(select(func.max(AuditEntry.index)))
     return 0 if last is None else last + 1
 
 
-def _reader(session: Session) -> merkle.Read:
+def reader(session: Session) -> merkle.Read:
     """Reads nodes of the stored tree; KeyError for one that is not there."""
 
     def read(nodes: Sequence[merkle.Node]) -> list[bytes]:
