@@ -65,6 +65,16 @@ class Transport:
     def get(
         self, path: str, kind: type[SomeAnswer], parameters: Parameters = NO_PARAMETERS
     ) -> SomeAnswer:
+        return parse(self._get(path, parameters), kind)
+
+    def get_bytes(self, path: str) -> bytes:
+        """The answer's body as it came."""
+        response = self._get(path, NO_PARAMETERS)
+        if response.status_code >= 400:
+            raise problem_of(response)
+        return response.content
+
+    def _get(self, path: str, parameters: Parameters) -> httpx2.Response:
         given = {name: value for name, value in parameters.items() if value is not None}
         for attempt in range(1, GET_ATTEMPTS + 1):
             last = attempt == GET_ATTEMPTS
@@ -78,7 +88,7 @@ class Transport:
             if response.status_code not in PASSING or last:
                 break
             pause(retry_after(response) or 0.2 * 4 ** (attempt - 1))
-        return parse(response, kind)
+        return response
 
     def send(
         self,
