@@ -31,6 +31,9 @@ SIGNATURE_BYTES = 64
 # Two letters at least, so that no path passes for one.
 _URI = re.compile(r"([a-z][a-z0-9+.-]+):")
 _IN_A_FILE = "file2"
+# Kinds of URI whose keys can be Ed25519. The KMS of AWS, Google and Azure, and PKCS #11, have other
+# algorithms, or securesystemslib does not speak Ed25519 with them.
+_REMOTE = ("hv",)
 
 
 class Signer(Protocol):
@@ -151,13 +154,15 @@ def _from_file(path: Path) -> Signer:
 
 def _from_uri(settings: Settings) -> Signer:
     from securesystemslib.exceptions import UnsupportedLibraryError
-    from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, SSlibKey
     from securesystemslib.signer import Signer as Remote
+    from securesystemslib.signer import SSlibKey
 
     uri = settings.signing_key or ""
-    scheme = uri.partition(":")[0]
-    if scheme not in SIGNER_FOR_URI_SCHEME:
-        raise BadKey("LOTUS_SIGNING_KEY is neither a path nor a URI of a known kind")
+    if uri.partition(":")[0] not in _REMOTE:
+        raise BadKey(
+            "LOTUS_SIGNING_KEY is neither a path nor a URI that signs with Ed25519: of those that "
+            f"securesystemslib knows, {_IN_A_FILE}: and {', '.join(f'{kind}:' for kind in _REMOTE)}"
+        )
     if settings.signing_public_key is None:
         raise BadKey("LOTUS_SIGNING_PUBLIC_KEY must name the public key's PEM file beside a URI")
     if settings.sealer_file is None:
@@ -174,5 +179,5 @@ def _from_uri(settings: Settings) -> Signer:
     except UnsupportedLibraryError as error:
         raise BadKey(f"LOTUS_SIGNING_KEY needs a library: {error}") from None
     except Exception as error:
-        # Whatever a cloud's library raises; its text may name accounts.
+        # Whatever the library raises; its text may name addresses and accounts.
         raise BadKey(f"LOTUS_SIGNING_KEY cannot be opened ({type(error).__name__})") from None

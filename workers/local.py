@@ -1,7 +1,7 @@
 """The worker loop of a single machine: `python -m workers.local`, a child of `lotus serve`.
 
 It is woken by a byte in a FIFO, claims runs and starts each in a process of its own, has uploads
-checked, gives audit entries their place in the tree, and sweeps. It never imports torch.
+checked, gives audit entries their place in the tree, seals it, and sweeps. It never imports torch.
 """
 
 import logging
@@ -23,6 +23,7 @@ from app.restore.watch import Lookout
 from app.runtime import Runtime
 from workers import duties, roster
 from workers.parent import end_with_parent
+from workers.sealing import Sealer
 from workers.supervisor import HeldRun, Supervisor, end, start
 
 log = logging.getLogger("lotus.worker")
@@ -42,6 +43,7 @@ class LocalWorker:
         self.id = roster.register(runtime, WorkerRole.LOCAL, runtime.settings.device)
         self.supervisor = Supervisor(runtime, self.id)
         self.lookout = Lookout(runtime)
+        self.sealer = Sealer(runtime)
         self.run: HeldRun | None = None
         self.registration: subprocess.Popen[bytes] | None = None
         self.closing: subprocess.Popen[bytes] | None = None
@@ -57,6 +59,7 @@ class LocalWorker:
             self.lookout.look,  # first: a database out of a backup begins nothing by itself
             self._beat,
             self._sequence,
+            self._seal,
             self._sweep,
             self._clear,
             self._registrations,
@@ -100,6 +103,9 @@ class LocalWorker:
 
     def _sequence(self, now: datetime) -> None:
         duties.sequence(self.runtime, now)
+
+    def _seal(self, now: datetime) -> None:
+        self.sealer.seal(now)
 
     def _sweep(self, now: datetime) -> None:
         if now < self.next_sweep:

@@ -25,6 +25,7 @@ from workers import devices, roster
 from workers.celery_app import app
 from workers.parent import end_with_parent
 from workers.pulse import EXIT_STALLED, Pulse
+from workers.sealing import Sealer
 from workers.supervisor import Supervisor, end, start
 
 log = logging.getLogger("lotus.worker")
@@ -53,6 +54,7 @@ class Station:
             self.device = devices.take(settings.device, settings.device_dir)
         self.id = roster.register(self.runtime, role, self.device.name)
         self.supervisor = Supervisor(self.runtime, self.id, self.device.environment)
+        self.sealer = Sealer(self.runtime)
         self.pulse = Pulse(celery, f"pulse.{self.id.hex}")
         self._role, self._ticked_at = role, time.monotonic()
         self._work = threading.Lock()

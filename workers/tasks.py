@@ -43,6 +43,11 @@ def sequence() -> None:
     duties.sequence(station.current().runtime, datetime.now(UTC))
 
 
+@app.task(name="lotus.seal")
+def seal() -> None:
+    station.current().sealer.seal(datetime.now(UTC))
+
+
 @app.task(name="lotus.look")
 def look() -> None:
     """Rings for what became ready by the clock alone, or was rung for in vain."""

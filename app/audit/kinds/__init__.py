@@ -46,6 +46,12 @@ from app.audit.kinds.registry import (
     VersionReady,
     VersionRegistered,
 )
+from app.audit.kinds.sealing import (
+    LogRewound,
+    RewindAccepted,
+    SigningKeyAdopted,
+    SigningKeyRetired,
+)
 from app.audit.kinds.service import ArtifactDestroyed, ServicePaused, ServiceResumed
 
 __all__ = [
@@ -64,6 +70,7 @@ __all__ = [
     "ItemMoved",
     "KeyCreated",
     "Kind",
+    "LogRewound",
     "ModelInvalid",
     "ModelPaused",
     "ModelReady",
@@ -73,12 +80,15 @@ __all__ = [
     "RequestClosed",
     "RequestMoved",
     "RequestReceived",
+    "RewindAccepted",
     "RunFormed",
     "RunMoved",
     "ScopeName",
     "ServicePaused",
     "ServiceResumed",
     "ShardRewritten",
+    "SigningKeyAdopted",
+    "SigningKeyRetired",
     "VersionDestroyed",
     "VersionInvalid",
     "VersionPublished",

@@ -43,6 +43,10 @@ class Kind(StrEnum):
     CERTIFICATE_READ = "certificates:certificate:read"
     SERVICE_PAUSED = "restore:service:paused"
     SERVICE_RESUMED = "restore:service:resumed"
+    SIGNING_KEY_ADOPTED = "audit:key:adopted"
+    SIGNING_KEY_RETIRED = "audit:key:retired"
+    LOG_REWOUND = "audit:log:rewound"
+    REWIND_ACCEPTED = "audit:rewind:accepted"
 
 
 # Who did it: an API key, a worker, the service by itself, or a person at the machine's own prompt.
