@@ -8,7 +8,7 @@ nothing has happened; done twice, the second finds nothing to do.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -61,22 +61,29 @@ class _Signed:
     envelope: bytes
 
 
-def issue(database: Database, signer: Signer, *, now: datetime, at_once: int = AT_ONCE) -> Issued:
+def issue(
+    database: Database,
+    signer: Signer,
+    *,
+    now: datetime,
+    except_for: Collection[UUID] = (),
+    at_once: int = AT_ONCE,
+) -> Issued:
     """Everything that can be issued, earliest first, `at_once` in one transaction.
 
-    A certificate that cannot be issued keeps no other from it. Raises what the signer raised if it
-    seems to be away; what had been signed before is stored.
+    A certificate that cannot be issued keeps no other from it; the caller may leave it out of the
+    next call. Raises what the signer raised if it seems to be away; what had been signed before is
+    stored.
     """
     count, faulty, after = 0, list[UUID](), None
     while True:
         with database.read() as session:
-            checkpoint = _checkpoint(session, signer)
+            page = _unsigned(session, after, at_once)
+            checkpoint = _checkpoint(session, signer) if page else None
             if checkpoint is None:
                 break
-            page = _unsigned(session, after, at_once)
-            covered = _covered(session, dict(page), checkpoint)
-        if not page:
-            break
+            wanted = {one: request for one, request in page if one not in except_for}
+            covered = _covered(session, wanted, checkpoint)
         after = page[-1][0]
         signed, wrong, away = _sign(covered, signer)
         faulty += wrong

@@ -96,9 +96,8 @@ def refused_claims(
     claims = [_refusal(reason, regulation)]
     claims += [
         f"Nothing was unlearned from version {version_id(one.current.version)} of model "
-        f"{model_id(one.model)} for this request. "
-        f"{counted(one.training_count, 'sample')} of the person found among the training data "
-        "registered with it."
+        f"{model_id(one.model)} for this request. Found among the training data registered with "
+        f"it: {counted(one.training_count, 'sample')} of the person."
         for one in not_unlearned
     ]
     if not not_unlearned and not models:

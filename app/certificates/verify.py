@@ -137,7 +137,7 @@ def verify(
 
 def _canonical(raw: bytes, check: str, largest: int) -> Any:
     """The value of a JSON text in ASCII with sorted keys and no spaces, and of no other."""
-    refused = f"{check}: not JSON in ASCII, or nothing that can be written"
+    refused = f"{check}: not JSON in ASCII with finite numbers and whole characters"
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -206,7 +206,7 @@ _FORMS = {
     "device": r"[0-9A-Za-z .,:()/_@+-]{1,100}",
     "time": r"[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}\.[0-9]{6}Z",
     "done or planned": r"done|planned",
-    "kind": re.escape(ENTRY_KIND),
+    "certificate's kind": re.escape(ENTRY_KIND),
     "statement type": re.escape(STATEMENT_TYPE),
     "predicate type": re.escape(PREDICATE_TYPE),
     "text": r"(?s:.*)",
@@ -234,7 +234,7 @@ _ENTRY: Shape = {
         "replaces": ("certificate",),
         "request": "request",
     },
-    "kind": "kind",
+    "kind": "certificate's kind",
     "time": "time",
 }
 _VERSION: Shape = {"version": "version", "number": "from one", "sha256": "sha256"}
@@ -642,7 +642,7 @@ def _print_flaw(held: list[tuple[str, str]], flaw: Flaw, as_json: bool) -> None:
         return
     _print_checks(held)
     print(f"FLAW  {_plain(flaw.reason)}")
-    print("Not accepted: nothing that this bundle says is to be relied on.")
+    print("Not accepted.")
 
 
 def _print_checks(held: list[tuple[str, str]]) -> None:
