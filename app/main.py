@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 
 from app import health, observability
 from app.audit.endpoints import router as audit
+from app.audit.proof_endpoints import router as proofs
 from app.config import Settings
 from app.erasure.certificate_endpoints import router as certificates
 from app.erasure.endpoints import router as erasure_requests
@@ -54,7 +55,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.timings = Timings()
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    for router in (erasure_requests, certificates, runs, registry, pauses, rollbacks, audit):
+    cases = (erasure_requests, certificates, runs)
+    for router in (*cases, registry, pauses, rollbacks, audit, proofs):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

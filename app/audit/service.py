@@ -54,6 +54,16 @@ def count_pending(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(PendingEntry)) or 0
 
 
+def is_pending(session: Session, leaf_hash: bytes) -> bool:
+    waits = select(PendingEntry.id).where(PendingEntry.leaf_hash == leaf_hash).limit(1)
+    return session.scalar(waits) is not None
+
+
+def leaf_hash_at(session: Session, index: int) -> bytes:
+    """Of a sequenced entry."""
+    return session.scalars(select(AuditEntry.leaf_hash).where(AuditEntry.index == index)).one()
+
+
 def _owned(
     table: type[AuditEntry] | type[PendingEntry], controller: UUID, request: UUID | None
 ) -> list[ColumnElement[bool]]:
