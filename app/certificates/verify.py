@@ -20,7 +20,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
 LARGEST_BUNDLE = 16 * 2**20
 LARGEST_KEY_FILE = 65_536
 DEEPEST = 64
+CLOCKS_DIFFER = timedelta(hours=1)
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:lotus-unlearning:erasure-certificate:v1"
@@ -454,10 +455,12 @@ def _consistent(statement: Any) -> None:
     named = [(one["name"], one["digest"]["sha256"]) for one in statement["subject"]]
     _agree(bool(named), "it is about nothing")
     _agree(named == _subjects(predicate), "the subjects are not what the predicate is about")
-    _agree(times["submitted"] <= times["received"], "received before it was submitted")
+    _agree(_in_order(times["submitted"], times["received"]), "received before it was submitted")
     ended = outcome in (*UNLEARNED, "no_match")
     _agree((times["completed"] is not None) == ended, "the time of completion does not fit")
-    _agree(not ended or times["received"] <= times["completed"], "completed before it was received")
+    if ended:
+        good = _in_order(times["received"], times["completed"])
+        _agree(good, "completed before it was received")
     if outcome in UNLEARNED or outcome == "refused":
         for model in predicate["models"]:
             _consistent_model(model)
@@ -465,7 +468,8 @@ def _consistent(statement: Any) -> None:
         _agree(predicate["reason_code"] is not None, "it does not say why it ended so")
     if outcome == "reopened":
         _agree(predicate["replaces"] is not None, "reopened, and no certificate is replaced")
-        _agree(predicate["completed_before"] <= predicate["reopened_at"], "reopened before its end")
+        good = _in_order(predicate["completed_before"], predicate["reopened_at"])
+        _agree(good, "reopened before it was completed")
 
 
 def _consistent_model(model: Any) -> None:
@@ -492,6 +496,11 @@ def _subjects(predicate: Any) -> list[tuple[str, str]]:
     found = [(one["name"], one["published"]["sha256"]) for one in models]
     found += [(one["name"], one["current"]["sha256"]) for one in predicate.get("not_unlearned", [])]
     return found or [(one["dataset"], one["sha256"]) for one in predicate["searched"]]
+
+
+def _in_order(earlier: str, later: str) -> bool:
+    """Times of two machines, whose clocks may differ."""
+    return datetime.fromisoformat(earlier) - datetime.fromisoformat(later) <= CLOCKS_DIFFER
 
 
 def _agree(good: bool, otherwise: str) -> None:

@@ -337,7 +337,7 @@ def other_verdict(of: Material) -> bytes:
 @flaw("facts", "signed and logged, completed before it was received")
 def completed_too_early(of: Material) -> bytes:
     times = of.payload()["predicate"]["times"]
-    return _stating(of, times=times | {"completed": times["submitted"]})
+    return _stating(of, times=times | {"completed": "2026-02-28T12:00:00.000000Z"})
 
 
 @flaw("facts", "signed and logged, refused without a reason")

@@ -180,7 +180,11 @@ def test_random_bytes_and_random_json_are_refused() -> None:
             verify.verify(other, [OURS.public])
 
 
-ODD: list[Any] = [None, True, 0, -1, 2**64, 10**4000, 1.5, "", "x", "\x1b[2J", [], {}, [[]], [None]]
+LAST = "9999-12-31T23:59:59.999999Z"
+ODD: list[Any] = [
+    *(None, True, 0, -1, 2**64, 10**4000, 1.5, "", "x", "\x1b[2J", [], {}, [[]], [None]),
+    *(LAST, "0001-01-01T00:00:00.000000Z", "2026-02-30T00:00:00.000000Z"),
+]
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -205,7 +209,8 @@ def test_a_signed_statement_with_something_odd_anywhere_raises_nothing_but_a_fla
         part = document
         for key in path[:-1]:
             part = part[key]
-        part[path[-1]] = chance.choice(ODD)
+        odd = LAST if path[-1] == "submitted" else chance.choice(ODD)
+        part[path[-1]] = odd
         payload = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
         bundle = tmp_path / "bundle.json"
         bundle.write_bytes(sealed(payload, case))
