@@ -95,12 +95,8 @@ def verify(
     payload, signer = _signed_payload(bundle["envelope"], known)
     passed("envelope", f"the statement is signed by key {signer}")
 
-    statement = _canonical(payload, "statement", LARGEST_BUNDLE)
-    _fits_statement(statement)
+    statement = read_statement(payload, passed)
     predicate = statement["predicate"]
-    passed("statement", f"every field has its form; outcome {predicate['outcome']}")
-    _consistent(statement)
-    passed("facts", "subjects, versions, sets, attempts and times agree with each other")
 
     leaf = _base64(bundle["entry"], "entry")
     entry = _canonical(leaf, "entry", LARGEST_BUNDLE)
@@ -131,6 +127,17 @@ def verify(
         limits=tuple(predicate["limits"]),
         payload=statement,
     )
+
+
+def read_statement(payload: bytes, passed: Passed = lambda check, what: None) -> Any:
+    """What a signature and a log cannot show: that the statement is one of ours and agrees with
+    itself. Raises Flaw."""
+    statement = _canonical(payload, "statement", LARGEST_BUNDLE)
+    _fits_statement(statement)
+    passed("statement", f"every field has its form; outcome {statement['predicate']['outcome']}")
+    _consistent(statement)
+    passed("facts", "subjects, versions, sets, attempts and times agree with each other")
+    return statement
 
 
 # Encoding: JSON as the service writes it, and base64 in its one form (RFC 4648, section 4).
