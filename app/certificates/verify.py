@@ -631,6 +631,8 @@ def run(
     bundle: Path, keys: Sequence[Path], request: str | None, weights: Path | None, as_json: bool
 ) -> int:
     """Checks files and prints; 0 only if everything held."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows ASCII only
+        sys.stdout.reconfigure(errors="backslashreplace")
     held: list[tuple[str, str]] = []
     try:
         found = verify(
@@ -719,8 +721,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="a file of weights that it must be about")
     parser.add_argument("--json", action="store_true", dest="as_json")
     given = parser.parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows ASCII only
-        sys.stdout.reconfigure(errors="backslashreplace")
     return run(given.bundle, given.keys, given.request, given.weights, given.as_json)
 
 
