@@ -40,6 +40,10 @@ class _Impact(Answer):
     models: list[ModelImpact]
 
 
+class _Consistency(Answer):
+    hashes: list[str]
+
+
 class ErasureCalls(Transport):
     def impact(
         self, subjects: Sequence[Subject], *, models: Sequence[str] | None = None
@@ -155,3 +159,13 @@ class ErasureCalls(Transport):
 
     def audit_head(self) -> AuditHead:
         return self.get(f"{API}/audit/head", AuditHead)
+
+    def audit_checkpoint(self) -> str:
+        """The newest signed head of the log, as the text of a C2SP checkpoint: keep it."""
+        return self.get_text(f"{API}/audit/checkpoint")
+
+    def audit_consistency(self, old: int, new: int) -> list[str]:
+        """Hashes, in hexadecimal, that prove the tree of `old` entries to be the beginning of that
+        of `new`."""
+        found = self.get(f"{API}/audit/proof/consistency", _Consistency, {"old": old, "new": new})
+        return found.hashes

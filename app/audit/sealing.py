@@ -2,7 +2,7 @@
 
 The last signed head lies outside the database (`app.audit.memory`). A log that is smaller, or has
 another root at that size, was cut, changed or restored: then nothing is signed any more until a
-person accepts the log as it is.
+person accepts the log as it is (`app.audit.accepting`).
 
 Nothing is signed inside a transaction: the key may be a network away. Instead a head is read,
 signed, written to the memory, and stored, in this order. Ended at any point between, the next call
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.audit import adopting, merkle, notes, sequencer
 from app.audit.checkpoints import key_in_use, log_state
 from app.audit.checkpoints import newest as newest_checkpoint
-from app.audit.kinds import Kind, LogRewound, RewindAccepted
+from app.audit.kinds import Kind, LogRewound
 from app.audit.log import append
 from app.audit.memory import Memory
 from app.audit.notes import BadNote, Checkpoint, SignedCheckpoint
@@ -29,7 +29,7 @@ from app.db import Database
 from app.observability import fields
 from app.signing import Signer
 
-__all__ = ["accept_rewind", "is_due", "newest_checkpoint", "seal"]
+__all__ = ["continues", "is_due", "newest_checkpoint", "seal"]
 
 log = logging.getLogger("lotus.audit")
 
@@ -43,10 +43,6 @@ _LOCK = 0x6C6F7475735F7365
 
 class WrongSignature(RuntimeError):
     """The key that signed is not the one whose public half is known."""
-
-
-class NotAcceptable(RuntimeError):
-    """The log contradicts itself, not just what was signed of it."""
 
 
 def is_due(session: Session, signer: Signer, memory: Memory, *, now: datetime) -> bool:
@@ -90,36 +86,6 @@ def seal(
         signed = _sign(signer, Checkpoint(named, head.size, head.root))
         memory.write(signed.note)
         return _store(database, signed, now)
-
-
-def accept_rewind(
-    session: Session, memory: Memory, *, actor: str, now: datetime
-) -> RewindAccepted | None:
-    """A person says that the log as it is shall be signed. Returns what stands in the log about
-    it; None if it was not found rewound. Hold the memory.
-
-    NotAcceptable if stored checkpoints are not of this log: such a database is to be restored, not
-    accepted. The memory is replaced before the commit: if that fails, the log is still rewound.
-    """
-    state = session.get(LogState, 1, with_for_update=True)
-    if state is None or state.rewound_reason is None:
-        return None
-    head, last = sequencer.head(session), newest_checkpoint(session)
-    if last is not None and not _continues(session, head, last.tree_size, last.root_hash):
-        raise NotAcceptable("the log contradicts its own checkpoints: restore a backup")
-    facts = RewindAccepted(
-        reason=state.rewound_reason,
-        signed_size=state.signed_size,
-        signed_root=state.signed_root.hex() if state.signed_root is not None else None,
-        log_size=head.size,
-        log_root=head.root.hex(),
-        actor=actor,
-    )
-    append(session, facts, now=now)
-    state.rewound_at = state.rewound_reason = state.signed_size = state.signed_root = None
-    session.flush()
-    memory.replace(last.note if last is not None else None)
-    return facts
 
 
 def _prepare(database: Database, signer: Signer, origin: str | None, now: datetime) -> str | None:
@@ -181,12 +147,13 @@ def _contradiction(
         return RewindReason.OTHER_LOG
     if signed.size > head.size:
         return RewindReason.SMALLER
-    if not _continues(session, head, signed.size, signed.root):
+    if not continues(session, head, signed.size, signed.root):
         return RewindReason.OTHER_HISTORY
     return None
 
 
-def _continues(session: Session, head: Head, size: int, root: bytes) -> bool:
+def continues(session: Session, head: Head, size: int, root: bytes) -> bool:
+    """Whether the tree of this size and root is the beginning of the log."""
     if not 0 < size <= head.size:
         return False
     proof = merkle.consistency_proof(size, head.size, sequencer.reader(session))

@@ -8,7 +8,17 @@ import sys
 
 import typer
 
-from app.cli import demo, doctor, erasing, evidence, fleet, on_the_data, registering, serve
+from app.cli import (
+    demo,
+    doctor,
+    erasing,
+    evidence,
+    fleet,
+    on_the_data,
+    registering,
+    sealing,
+    serve,
+)
 from app.cli.output import Failure, print_error
 from client import LotusError
 
@@ -32,7 +42,8 @@ commands.command()(erasing.erase)
 commands.command()(erasing.status)
 commands.command()(evidence.certificate)
 commands.command()(evidence.verify)
-commands.add_typer(on_the_data.audit, name="audit")
+commands.add_typer(sealing.audit, name="audit")
+commands.add_typer(sealing.keys, name="signing-keys")
 commands.command()(doctor.doctor)
 
 

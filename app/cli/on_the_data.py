@@ -1,6 +1,5 @@
-"""Commands that work on the database itself: migrate, keys create, audit check."""
+"""Commands that work on the database itself: migrate, keys create."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -8,9 +7,8 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from app.audit.check import check
 from app.audit.kinds import OPERATOR
-from app.cli.output import AsJson, Failure, console, plain, print_json, waiting
+from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
 from app.ids import api_key_id
 from app.keyring import BadKey
@@ -20,7 +18,6 @@ from app.migrate import Busy, UnknownRevision, is_current, upgrade
 from app.runtime import Runtime
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
-audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 
 
 def read_settings() -> Settings:
@@ -119,25 +116,3 @@ def require_data() -> None:
     settings = read_settings()
     if settings.database_url is None and not (settings.data_dir / "lotus.db").is_file():
         raise Failure(f"there is no service data in {settings.data_dir}: see LOTUS_DATA_DIR")
-
-
-@audit.command("check")
-def audit_check(as_json: AsJson = False) -> None:
-    """Recompute the whole audit log and name the first entry that does not fit."""
-    require_data()
-    runtime = open_runtime(up_to_date=False)
-    text = "recomputing every hash"
-    with waiting(text, as_json=as_json), runtime.database.read() as session:
-        result = check(session)
-    if as_json:
-        print_json({"ok": result.ok, **asdict(result)})
-        if not result.ok:
-            raise typer.Exit(1)
-        return
-    if not result.ok:
-        raise Failure(f"the audit log was changed: {result.first_fault}")
-    out = console()
-    out.print(
-        f"{result.entries} entries and {result.pending} not yet sequenced: nothing was changed"
-    )
-    out.print(f"root {plain(result.root_hex)}")

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.audit import kinds, sealing, sequencer
+from app.audit import accepting, kinds, sealing, sequencer
 from app.audit.log import append
 from app.audit.memory import Memory
 from app.audit.tables import AuditCheckpoint
@@ -59,7 +59,7 @@ class Sealed:
 
     def accept(self) -> kinds.RewindAccepted | None:
         with self.database.write() as session:
-            return sealing.accept_rewind(session, self.memory, actor=kinds.OPERATOR, now=NOW)
+            return accepting.accept_rewind(session, self.memory, actor=kinds.OPERATOR, now=NOW)
 
 
 @contextmanager

@@ -158,7 +158,8 @@ def test_a_column_that_does_not_say_what_the_bytes_say_is_found(
 
 
 def test_a_column_that_cannot_be_read_is_named_by_its_place(log: Tampered) -> None:
-    log.sql.execute("UPDATE audit_entries SET run_id = 'zz' WHERE \"index\" = 7")
+    unreadable = "UPDATE audit_entries SET run_id = CAST(x'ff' AS TEXT) WHERE \"index\" = 7"
+    log.sql.execute(unreadable)
     fault = log.check().first_fault
     assert fault == "entry: the one after 6 has a column that cannot be read"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, text
 
-from app.audit import kinds, notes, sealing
+from app.audit import accepting, kinds, notes, sealing
 from app.audit.adopting import RetiredKey
 from app.audit.checkpoints import log_state, newest, signing_keys
 from app.audit.log import append
@@ -431,7 +431,7 @@ def test_a_log_that_contradicts_its_own_checkpoints_cannot_be_accepted(sealed: S
         session.execute(text('DELETE FROM audit_nodes WHERE ("index" + 1) << level > 5'))
     sealed.seal()
     assert reason(sealed) == "smaller"
-    with pytest.raises(sealing.NotAcceptable):
+    with pytest.raises(accepting.NotAcceptable):
         sealed.accept()
     assert reason(sealed) == "smaller"
 
@@ -454,7 +454,7 @@ def test_an_acceptance_that_fails_half_way_leaves_the_log_rewound(
         if step == "replace":
             patch.setattr(sealed.memory, "replace", fail)
         with pytest.raises(Crash), sealed.database.write() as session:
-            sealing.accept_rewind(session, sealed.memory, actor=kinds.OPERATOR, now=NOW)
+            accepting.accept_rewind(session, sealed.memory, actor=kinds.OPERATOR, now=NOW)
             raise Crash
     assert reason(sealed) == "smaller" and sealed.seal() is None
     facts = sealed.accept()
