@@ -10,6 +10,7 @@ from app import health, observability
 from app.audit.endpoints import router as audit
 from app.audit.proof_endpoints import router as proofs
 from app.config import Settings
+from app.erasure.certificate_endpoints import router as certificates
 from app.erasure.endpoints import router as erasure_requests
 from app.erasure.pause_endpoints import router as pauses
 from app.erasure.rollback_endpoints import router as rollbacks
@@ -54,7 +55,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.timings = Timings()
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    for router in (erasure_requests, runs, registry, pauses, rollbacks, audit, proofs):
+    cases = (erasure_requests, certificates, runs)
+    for router in (*cases, registry, pauses, rollbacks, audit, proofs):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

@@ -102,7 +102,9 @@ class Certificate(Answer):
     state: str
     payload_sha256: str
     replaces: str | None = None
+    log_index: int | None = None
     created_at: datetime
+    issued_at: datetime | None = None
 
 
 class ErasureSummary(Answer):

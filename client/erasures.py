@@ -1,5 +1,6 @@
 """Calls about erasure requests, their runs and the audit log."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,15 +10,18 @@ from client.answers import (
     Answer,
     AuditEntry,
     AuditHead,
+    Certificate,
     Erasure,
     ErasureSummary,
     ModelImpact,
     Run,
     RunSummary,
 )
+from client.problems import LotusProblem
 from client.transport import API, Transport, polls
 
 REQUESTS = f"{API}/erasure-requests"
+CERTIFICATE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,27 @@ class ErasureCalls(Transport):
             "reason_code": reason_code,
         }
         return self.send("POST", f"{REQUESTS}/{request}/decide", Erasure, body)
+
+    def get_certificate(self, identity: str, *, timeout: float = 0.0) -> bytes:
+        """The bundle of a certificate (`crt_...`), or of the newest one of a request: exactly the
+        bytes that a verifier takes. One that is not signed yet is waited for up to `timeout`
+        seconds; then the problem `certificate-pending` is raised."""
+        of_request = identity.startswith("req_")
+        path = (
+            f"{REQUESTS}/{identity}/certificate" if of_request else f"{API}/certificates/{identity}"
+        )
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                return self.get_bytes(path)
+            except LotusProblem as problem:
+                if problem.code != "certificate-pending" or time.monotonic() >= end:
+                    raise
+            time.sleep(CERTIFICATE_SECONDS)
+
+    def list_certificates(self, request: str) -> Iterator[Certificate]:
+        """All certificates of a request, oldest first."""
+        return self.pages(f"{REQUESTS}/{request}/certificates", Certificate)
 
     def get_run(self, run: str) -> Run:
         return self.get(f"{API}/runs/{run}", Run)

@@ -68,10 +68,17 @@ class Transport:
         return parse(self._get(path, parameters), kind)
 
     def get_text(self, path: str) -> str:
+        return self._get_well(path).text
+
+    def get_bytes(self, path: str) -> bytes:
+        """The answer's body as it came."""
+        return self._get_well(path).content
+
+    def _get_well(self, path: str) -> httpx2.Response:
         response = self._get(path, NO_PARAMETERS)
         if response.status_code >= 400:
             raise problem_of(response)
-        return response.text
+        return response
 
     def _get(self, path: str, parameters: Parameters) -> httpx2.Response:
         given = {name: value for name, value in parameters.items() if value is not None}

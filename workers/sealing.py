@@ -6,9 +6,11 @@ time. Never imports torch.
 
 import logging
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from app.audit import sealing
 from app.audit.memory import memory_of
+from app.certificates import issuing
 from app.runtime import Runtime
 from app.signing import Signer, open_signer
 
@@ -27,6 +29,8 @@ class Sealer:
         self._memory = memory_of(runtime.settings)
         self._signer: Signer | None = None
         self._next = datetime.min.replace(tzinfo=UTC)
+        # Noticed once: to read them again each second would change nothing.
+        self._not_issuable: set[UUID] = set()
 
     def seal(self, now: datetime) -> None:
         """Cheap if nothing is due. After a failure, which is raised, it rests for a while."""
@@ -41,5 +45,6 @@ class Sealer:
                 due = sealing.is_due(session, self._signer, self._memory, now=now)
             if due:
                 sealing.seal(database, self._signer, self._memory, origin=origin, now=now)
-            # What else waits for this signer and a checkpoint over its entry is signed here.
+            issued = issuing.issue(database, self._signer, now=now, except_for=self._not_issuable)
+            self._not_issuable.update(issued.faulty)
         self._next = now

@@ -12,11 +12,12 @@ from app.audit.kinds import CertificateWritten
 from app.audit.log import append
 from app.certificates import wording
 from app.certificates.statement import (
+    AnyCase,
     Destruction,
-    NoMatchCase,
     Replaced,
     Statement,
     UnlearnedCase,
+    VersionDigest,
     statement_of,
 )
 from app.certificates.tables import Certificate, CertificateState
@@ -36,6 +37,16 @@ def newest(session: Session, request_id: UUID) -> Certificate | None:
     )
 
 
+def published_versions(certificate: Certificate) -> dict[UUID, VersionDigest]:
+    """The newest version of each model that the certificate names as published."""
+    case = Statement.model_validate_json(certificate.payload).predicate
+    found: dict[UUID, VersionDigest] = {}
+    if isinstance(case, UnlearnedCase):
+        for model in sorted(case.models, key=lambda one: one.published.number):
+            found[model.model] = model.published
+    return found
+
+
 def restate(
     session: Session, request_id: UUID, destroyed: Sequence[Destruction], *, now: datetime
 ) -> Certificate | None:
@@ -53,19 +64,20 @@ def restate(
     return write(session, closed, now=now)
 
 
-def write(session: Session, case: UnlearnedCase | NoMatchCase, *, now: datetime) -> Certificate:
+def write(session: Session, case: AnyCase, *, now: datetime) -> Certificate:
     """Stores the unsigned payload and logs its digest; both stand or fall with the transaction.
 
     If the request has a certificate already, the new one names it as replaced. Two writers for one
     request cannot both replace the same certificate: the second fails on the unique column.
     """
-    previous = newest(session, case.request)
-    if previous is not None:
-        replaced = Replaced(certificate=previous.id, payload_sha256=previous.payload_sha256)
-        case = case.model_copy(update={"replaces": replaced})
+    previous, identity = newest(session, case.request), new_id()
+    replaced = previous and Replaced(
+        certificate=previous.id, payload_sha256=previous.payload_sha256
+    )
+    case = case.model_copy(update={"certificate": identity, "replaces": replaced})
     payload = statement_of(case).payload()
     certificate = Certificate(
-        id=new_id(),
+        id=identity,
         request_id=case.request,
         state=CertificateState.UNSIGNED,
         payload=payload,

@@ -5,6 +5,7 @@ itself: nothing by which the person could be known. Probabilities and accuracies
 divergences are in nats; n_f and n_u count the forget and unseen samples that were compared.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -36,10 +37,14 @@ class Part(BaseModel):
 
 
 class Times(Part):
+    """`due` is the first legal date; `extended_due` the later one, where the period was extended.
+    `completed` is empty while a case is not completed."""
+
     submitted: Instant
     received: Instant
     due: Instant
-    completed: Instant
+    extended_due: Instant | None = None
+    completed: Instant | None
 
 
 class Replaced(Part):
@@ -152,8 +157,10 @@ class Destruction(Part):
 
 
 class Case(Part):
-    """What every certificate says of the request."""
+    """What every certificate says of the request. Its own id and what it replaces are filled in
+    when it is written."""
 
+    certificate: CertificateId | None = None
     controller: ControllerId
     request: RequestId
     times: Times
@@ -191,7 +198,59 @@ class NoMatchCase(Case):
     searched_at: Instant
 
 
-Predicate = Annotated[UnlearnedCase | NoMatchCase, Field(discriminator="outcome")]
+class NotUnlearned(Part):
+    """A model that a refusal leaves as it is. `training_count` samples of the person were found
+    among those that it was trained on, `held_out_count` among the others."""
+
+    model: ModelId
+    name: Name
+    current: VersionDigest
+    training_count: Count
+    held_out_count: Count
+
+
+class RefusedCase(Case):
+    """`models` are those that were published before the rest was refused, `searched` the datasets
+    that were looked into if no model held anything."""
+
+    outcome: Literal["refused"]
+    code_version: CodeVersion
+    refused_at: Instant
+    models: tuple[ModelErasure, ...]
+    not_unlearned: tuple[NotUnlearned, ...]
+    searched: tuple[SearchedDataset, ...]
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Self:
+        if self.reason_code is None:
+            raise ValueError("a refusal without a reason")
+        return self
+
+
+class WorkedOnAgain(Part):
+    """`withdrawn` is the version that the earlier certificate rests on, if it named this model."""
+
+    model: ModelId
+    name: Name
+    current: VersionDigest
+    withdrawn: VersionDigest | None
+
+
+class ReopenedCase(Case):
+    """A completed case that is worked on again: what was stated of its end no longer holds."""
+
+    outcome: Literal["reopened"]
+    code_version: CodeVersion
+    cause: Code
+    reopened_at: Instant
+    # When the earlier certificate said that the case was completed, and how.
+    completed_before: Instant
+    outcome_before: Code
+    models: Annotated[tuple[WorkedOnAgain, ...], Field(min_length=1)]
+
+
+AnyCase = UnlearnedCase | NoMatchCase | RefusedCase | ReopenedCase
+Predicate = Annotated[AnyCase, Field(discriminator="outcome")]
 
 
 class Digest(Part):
@@ -224,18 +283,29 @@ class Statement(Part):
         return canonical_json(self.model_dump(mode="json", by_alias=True))
 
 
-def statement_of(predicate: UnlearnedCase | NoMatchCase) -> Statement:
-    """About the new weights of every model; about the datasets searched if nothing was found."""
+def statement_of(predicate: AnyCase) -> Statement:
+    """About the weights that the case left or found; about the datasets searched if none are."""
     return Statement(subject=_subject(predicate), predicate=predicate)
 
 
-def _subject(predicate: UnlearnedCase | NoMatchCase) -> tuple[Subject, ...]:
+def _subject(predicate: AnyCase) -> tuple[Subject, ...]:
     if isinstance(predicate, NoMatchCase):
-        return tuple(
-            Subject(name=dataset_id(found.dataset), digest=Digest(sha256=found.sha256))
-            for found in predicate.searched
-        )
+        return _datasets(predicate.searched)
+    if isinstance(predicate, ReopenedCase):
+        return tuple(_weights(model.name, model.current) for model in predicate.models)
+    about = tuple(_weights(model.name, model.published) for model in predicate.models)
+    if isinstance(predicate, RefusedCase):
+        about += tuple(_weights(model.name, model.current) for model in predicate.not_unlearned)
+        return about or _datasets(predicate.searched)
+    return about
+
+
+def _weights(name: str, version: VersionDigest) -> Subject:
+    return Subject(name=name, digest=Digest(sha256=version.sha256))
+
+
+def _datasets(searched: Sequence[SearchedDataset]) -> tuple[Subject, ...]:
     return tuple(
-        Subject(name=model.name, digest=Digest(sha256=model.published.sha256))
-        for model in predicate.models
+        Subject(name=dataset_id(found.dataset), digest=Digest(sha256=found.sha256))
+        for found in searched
     )

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from app.certificates.statement import Attempt, Destruction, ModelErasure, SearchedDataset
 from app.ids import run_id, version_id
 
+GUIDED = "guided"
+
 RETRAIN = "retrain"
-_OUT_OF_SCOPE = (
+OUT_OF_SCOPE = (
     "Out of scope are backups, copies of earlier weights that were pulled before, and whatever was "
     "derived from them downstream."
 )
@@ -20,7 +22,13 @@ _RETRAINED = (
     "choices that were made with them before, such as the architecture or the training recipe."
 )
 _ONLY_THESE_TESTS = (
-    "The figures come from the tests named here and nothing follows for tests that were not made."
+    "The figures come from the tests named here and nothing follows for tests that were not made. "
+    "A test that finds nothing does not show that there is nothing to find."
+)
+_STEERED = (
+    "In guided mode two of the attacks chose when the run stopped. They read the forget samples "
+    "for it, so that their figures on these samples are no fresh measurement; the unseen samples "
+    "that they are compared with took no part in the choice."
 )
 _CHOSEN = "The request named the models that it concerns, and nothing follows for any other model."
 _REMAINS = (
@@ -34,15 +42,16 @@ def unlearned_claims(models: Sequence[ModelErasure], *, accepted: bool) -> tuple
     for model in models:
         last = model.attempts[-1]
         claims.append(
-            f"Run {run_id(last.run)} worked on a forget set of {model.forget_set.count} training "
-            f"samples, of which {model.own.commitment.count} belong to this request."
+            f"Run {run_id(last.run)} worked on a forget set of "
+            f"{counted(model.forget_set.count, 'training sample')}, of which "
+            f"{model.own.commitment.count} belong to this request."
         )
         claims += _how(model, last)
         if len(model.attempts) > 1:
+            before = counted(len(model.attempts) - 1, "earlier run")
             claims.append(
-                f"It is at rung {last.rung} of the ladder ({last.step}). The "
-                f"{len(model.attempts) - 1} runs before it are listed here with what became of "
-                "them; none of them published anything."
+                f"It follows on {before}, listed here with what became of each; none of them "
+                f"published anything. It is at rung {last.rung} of the ladder ({last.step})."
             )
         claims.append(model.verdict_sentence)
     if accepted:
@@ -84,8 +93,8 @@ def closed_claim(destroyed: Sequence[Destruction]) -> str:
     return (
         "The case is closed: the request's references of the person, the list of the person's "
         "samples and the subjects of these samples were deleted, and "
-        f"{_count(rows, 'data row')}, {_count(files, 'earlier file')} of data and "
-        f"{_count(weights, 'file')} of earlier weights were destroyed."
+        f"{counted(rows, 'data row')}, {counted(files, 'earlier file')} of data and "
+        f"{counted(weights, 'file')} of earlier weights were destroyed."
     )
 
 
@@ -98,8 +107,8 @@ def closed_limit() -> str:
     )
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {things or f'{thing}s'}"
 
 
 def unlearned_limits(models: Sequence[ModelErasure], *, chosen: bool = False) -> tuple[str, ...]:
@@ -109,16 +118,17 @@ def unlearned_limits(models: Sequence[ModelErasure], *, chosen: bool = False) ->
         page = model.attempts[-1].first_page
         if page is not None:
             measured.append(
-                f"Measured on {page.n_f} forget samples against {page.n_u} unseen samples of the "
-                f"data registered with version {model.published.number}; other data may show other "
-                "figures."
+                f"Measured on {counted(page.n_f, 'forget sample')} against "
+                f"{counted(page.n_u, 'unseen sample')} of the data registered with the model of "
+                f"version {version_id(model.published.version)}; other data may show other figures."
             )
     scope = (_CHOSEN,) if chosen else ()
     exact = {model.attempts[-1].method == RETRAIN for model in models}
     method = tuple(
         text for kind, text in ((False, _APPROXIMATE), (True, _RETRAINED)) if kind in exact
     )
-    return (*method, *scope, *measured, _ONLY_THESE_TESTS, _REMAINS, _OUT_OF_SCOPE)
+    steered = (_STEERED,) if any(model.attempts[-1].mode == GUIDED for model in models) else ()
+    return (*method, *scope, *measured, *steered, _ONLY_THESE_TESTS, _REMAINS, OUT_OF_SCOPE)
 
 
 def no_match_claims(
@@ -129,12 +139,14 @@ def no_match_claims(
     previously_unlearned: bool,
 ) -> tuple[str, ...]:
     claims = [
-        f"{len(searched)} datasets were searched for {identity_count} identities, and no training "
-        "sample was found that a model still has to unlearn."
+        f"{counted(len(searched), 'dataset')} searched for "
+        f"{counted(identity_count, 'identity', 'identities')} of the person: no training sample "
+        "was found that a model still has to unlearn."
     ]
     if held_out_count:
         claims.append(
-            f"{held_out_count} samples of held-out splits were found; no model was trained on them."
+            f"{counted(held_out_count, 'sample')} of held-out splits found; the registered splits "
+            "say that no model was trained on them."
         )
     if previously_unlearned:
         claims.append(
@@ -157,5 +169,5 @@ def no_match_limits(*, chosen_models: int | None = None) -> tuple[str, ...]:
         *chosen,
         "Only samples that a dataset lists under an identity of the types named here can be found.",
         "Data that no registered model was trained on was not searched.",
-        _OUT_OF_SCOPE,
+        OUT_OF_SCOPE,
     )

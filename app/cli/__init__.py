@@ -1,14 +1,24 @@
 """`lotus`: the command line.
 
 Commands talk to a running service through the client. Only serve, worker, migrate, keys, audit and
-doctor work on the data itself.
+doctor work on the data itself, and verify needs neither.
 """
 
 import sys
 
 import typer
 
-from app.cli import demo, doctor, erasing, fleet, on_the_data, registering, sealing, serve
+from app.cli import (
+    demo,
+    doctor,
+    erasing,
+    evidence,
+    fleet,
+    on_the_data,
+    registering,
+    sealing,
+    serve,
+)
 from app.cli.output import Failure, print_error
 from client import LotusError
 
@@ -30,6 +40,8 @@ commands.add_typer(registering.datasets, name="datasets")
 commands.add_typer(registering.models, name="models")
 commands.command()(erasing.erase)
 commands.command()(erasing.status)
+commands.command()(evidence.certificate)
+commands.command()(evidence.verify)
 commands.add_typer(sealing.audit, name="audit")
 commands.add_typer(sealing.keys, name="signing-keys")
 commands.command()(doctor.doctor)

@@ -1,5 +1,5 @@
-"""What follows when items have moved: their requests' states, and a certificate for a completed
-request."""
+"""What follows when items have moved: their requests' states, and a certificate for each that
+completes, is refused, or was completed and is no longer."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -8,9 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.erasure.locks import lock_requests
+from app.erasure.other_ends import Completed
 from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState, request_state_of
-from app.erasure.tables import ErasureItem, ReasonCode
+from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode
 from app.erasure.transitions import Cause, move_request
 from app.erasure.window import window_of_items
 from app.keyring import Keyring
@@ -30,7 +31,7 @@ def settle(
     requests: Iterable[UUID],
     cause: Cause,
 ) -> None:
-    """Brings each request to the state that its items imply, and certifies those that complete."""
+    """Brings each request to the state that its items imply, and certifies how it ended."""
     certificates = Statements(session, keyring)
     for request in lock_requests(session, set(requests)):
         if request.state in _SET_BY_HAND:
@@ -55,7 +56,19 @@ def settle(
             )
             certificates.write(request, now=cause.now)
         else:
+            before = _completed(request)
             move_request(session, request, implied, cause, reason_code=_reason(implied, items))
+            if before is not None:
+                certificates.write_reopened(request, before, cause.event, now=cause.now)
+            if implied is RequestState.REFUSED:
+                certificates.write(request, now=cause.now)
+
+
+def _completed(request: ErasureRequest) -> Completed | None:
+    """How it ended, before a move takes that from the row."""
+    if request.completed_at is None or request.outcome is None:
+        return None
+    return Completed(request.completed_at, request.outcome)
 
 
 def _reason(implied: RequestState, items: Iterable[ErasureItem]) -> ReasonCode | None:

@@ -11,7 +11,7 @@ from app.certificates import wording
 from app.certificates.statement import Destruction, NoMatchCase, SearchedDataset, Times
 from app.erasure import matching
 from app.erasure.tables import ErasureRequest, ReasonCode, RequestSubject
-from app.registry.tables import Dataset, Sample, SampleSplit, SampleSubject
+from app.registry.tables import Dataset, Model, Sample, SampleSplit, SampleSubject
 from app.version import code_version
 
 
@@ -25,14 +25,14 @@ def case_facts(
 ) -> dict[str, Any]:
     """What every certificate says of its request, whatever was found. `rows` and `weights` exist
     and will be destroyed when the case closes."""
-    assert request.completed_at is not None
     return {
         "controller": request.controller_id,
         "request": request.id,
         "times": Times(
             submitted=request.submitted_at,
             received=request.received_at,
-            due=request.extended_due_at or request.due_at,
+            due=request.due_at,
+            extended_due=request.extended_due_at,
             completed=request.completed_at,
         ),
         "regulation": request.regulation,
@@ -58,21 +58,9 @@ def no_match_case(session: Session, request: ErasureRequest) -> NoMatchCase:
     subjects = session.scalars(
         select(RequestSubject).where(RequestSubject.request_id == request.id)
     ).all()
-    asked = {subject.identity_type for subject in subjects}
     # Exactly those that the request's models were trained on: no other was looked into.
     models = matching.models_in_scope(session, request.controller_id, chosen_models(request))
-    datasets = session.scalars(
-        select(Dataset)
-        .where(Dataset.id.in_({model.dataset_id for model in models}))
-        .order_by(Dataset.id)
-    ).all()
-    searched = tuple(
-        SearchedDataset(
-            dataset=dataset.id, sha256=dataset.upload_sha256, identity_types=tuple(sorted(types))
-        )
-        for dataset in datasets
-        if (types := asked & {column["type"] for column in dataset.subject_columns})
-    )
+    searched = searched_datasets(session, models, subjects)
     identity_count = len({subject.position for subject in subjects})
     held_out = session.scalars(
         select(func.count(Sample.id.distinct()))
@@ -83,6 +71,7 @@ def no_match_case(session: Session, request: ErasureRequest) -> NoMatchCase:
             Sample.dataset_id.in_([dataset.dataset for dataset in searched]),
         )
     ).one()
+    assert request.completed_at is not None
     return NoMatchCase(
         outcome="no_match",
         code_version=code_version(),
@@ -98,4 +87,23 @@ def no_match_case(session: Session, request: ErasureRequest) -> NoMatchCase:
             previously_unlearned=request.reason_code is ReasonCode.PREVIOUSLY_UNLEARNED,
         ),
         limits=wording.no_match_limits(chosen_models=len(models) if request.model_scope else None),
+    )
+
+
+def searched_datasets(
+    session: Session, models: Iterable[Model], subjects: Iterable[RequestSubject]
+) -> tuple[SearchedDataset, ...]:
+    """What these models were trained on, as far as it lists identities of the person's types."""
+    asked = {subject.identity_type for subject in subjects}
+    datasets = session.scalars(
+        select(Dataset)
+        .where(Dataset.id.in_({model.dataset_id for model in models}))
+        .order_by(Dataset.id)
+    ).all()
+    return tuple(
+        SearchedDataset(
+            dataset=dataset.id, sha256=dataset.upload_sha256, identity_types=tuple(sorted(types))
+        )
+        for dataset in datasets
+        if (types := asked & {column["type"] for column in dataset.subject_columns})
     )

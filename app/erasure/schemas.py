@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from app.certificates.tables import CertificateState
 from app.erasure.states import ItemState, Outcome, RequestState, RunState, RunStep
 from app.erasure.tables import ErrorClass, LegalGround, ReasonCode, Regulation
 from app.identities import DEFAULT_TYPE, LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
@@ -92,10 +93,16 @@ class ItemView(BaseModel):
 
 class CertificateView(BaseModel):
     id: CertificateId
-    state: str
+    state: Annotated[
+        CertificateState, Field(description="`unsigned` for some seconds, then `issued`.")
+    ]
     payload_sha256: str
     replaces: CertificateId | None
+    log_index: Annotated[
+        int | None, Field(description="Of its entry in the audit log, once it is issued.")
+    ]
     created_at: datetime
+    issued_at: datetime | None
 
 
 class RequestSummary(BaseModel):

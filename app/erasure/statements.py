@@ -12,16 +12,18 @@ from sqlalchemy.orm import Session, undefer
 from app.certificates import service, wording
 from app.certificates.commitment import Commitment, commit_leaves, leaf_of
 from app.certificates.statement import (
+    AnyCase,
     Attempt,
     ModelErasure,
-    NoMatchCase,
     OwnPart,
     UnlearnedCase,
     VersionDigest,
 )
+from app.erasure import other_ends
 from app.erasure.first_page import first_page
 from app.erasure.no_match import case_facts, no_match_case
-from app.erasure.states import ItemState, Outcome
+from app.erasure.other_ends import Completed
+from app.erasure.states import ItemState, Outcome, RequestState
 from app.erasure.subjects import counts_in
 from app.erasure.tables import (
     ErasureItem,
@@ -30,6 +32,7 @@ from app.erasure.tables import (
     Run,
     UnlearnedSample,
 )
+from app.erasure.transitions import Event
 from app.keyring import Keyring
 from app.registry.tables import (
     Model,
@@ -67,12 +70,22 @@ class Statements:
         self._runs: dict[UUID, RunFacts] = {}
 
     def write(self, request: ErasureRequest, *, now: datetime) -> None:
-        """The certificate of a request that has just completed."""
-        case: UnlearnedCase | NoMatchCase
-        if request.outcome is Outcome.NO_MATCH:
+        """The certificate of a request that has just completed, or has just been refused."""
+        case: AnyCase
+        if request.state is RequestState.REFUSED:
+            models = _published(self._session, request, self._facts)
+            case = other_ends.refused_case(self._session, request, models, now=now)
+        elif request.outcome is Outcome.NO_MATCH:
             case = no_match_case(self._session, request)
         else:
             case = _unlearned(self._session, request, self._facts)
+        service.write(self._session, case, now=now)
+
+    def write_reopened(
+        self, request: ErasureRequest, before: Completed, event: Event, *, now: datetime
+    ) -> None:
+        """For a case that was completed until now: what was stated of its end no longer holds."""
+        case = other_ends.reopened_case(self._session, request, before, event, now=now)
         service.write(self._session, case, now=now)
 
     def _facts(self, run: UUID) -> RunFacts:
@@ -85,16 +98,7 @@ def _unlearned(
     session: Session, request: ErasureRequest, facts_of: Callable[[UUID], RunFacts]
 ) -> UnlearnedCase:
     assert request.outcome is not None and request.outcome is not Outcome.NO_MATCH
-    items = session.scalars(
-        select(ErasureItem)
-        .where(ErasureItem.request_id == request.id, ErasureItem.state == ItemState.PUBLISHED)
-        .order_by(ErasureItem.model_id)
-    ).all()
-    models = tuple(
-        _erasure(session, item, run, facts_of(run))
-        for item in items
-        for run in _runs_that_unlearned(session, item)
-    )
+    models = _published(session, request, facts_of)
     return UnlearnedCase(
         outcome=request.outcome.value,
         models=models,
@@ -103,6 +107,21 @@ def _unlearned(
             models, accepted=request.outcome is Outcome.UNLEARNED_ACCEPTED
         ),
         limits=wording.unlearned_limits(models, chosen=request.model_scope is not None),
+    )
+
+
+def _published(
+    session: Session, request: ErasureRequest, facts_of: Callable[[UUID], RunFacts]
+) -> tuple[ModelErasure, ...]:
+    items = session.scalars(
+        select(ErasureItem)
+        .where(ErasureItem.request_id == request.id, ErasureItem.state == ItemState.PUBLISHED)
+        .order_by(ErasureItem.model_id)
+    ).all()
+    return tuple(
+        _erasure(session, item, run, facts_of(run))
+        for item in items
+        for run in _runs_that_unlearned(session, item)
     )
 
 

@@ -33,11 +33,23 @@ def detail(session: Session, request: ErasureRequest, *, now: datetime) -> Reque
         .where(ErasureItem.request_id == request.id)
         .order_by(ErasureItem.id)
     )
-    certificate = certificates.newest(session, request.id)
+    newest = certificates.newest(session, request.id)
     return RequestDetail(
         **_summary_fields(request, now),
         items=[_item(item, name) for item, name in items],
-        certificate=_certificate(certificate) if certificate else None,
+        certificate=certificate(newest) if newest else None,
+    )
+
+
+def certificate(row: Certificate) -> CertificateView:
+    return CertificateView(
+        id=row.id,
+        state=row.state,
+        payload_sha256=row.payload_sha256,
+        replaces=row.replaces_id,
+        log_index=row.log_index,
+        created_at=row.created_at,
+        issued_at=row.issued_at,
     )
 
 
@@ -131,14 +143,4 @@ def _item(item: ErasureItem, model_name: str) -> ItemView:
         numbers=item.numbers,
         error_class=item.error_class,
         published_at=item.published_at,
-    )
-
-
-def _certificate(certificate: Certificate) -> CertificateView:
-    return CertificateView(
-        id=certificate.id,
-        state=certificate.state,
-        payload_sha256=certificate.payload_sha256,
-        replaces=certificate.replaces_id,
-        created_at=certificate.created_at,
     )

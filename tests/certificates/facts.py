@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from app.certificates import wording
+from app.canonical import instant_text
+from app.certificates import other_ends, wording
 from app.certificates.commitment import commit
 from app.certificates.statement import (
     Attempt,
@@ -12,12 +13,18 @@ from app.certificates.statement import (
     FirstPage,
     ModelErasure,
     NoMatchCase,
+    NotUnlearned,
     OwnPart,
+    RefusedCase,
+    ReopenedCase,
+    Replaced,
     SearchedDataset,
     Times,
     UnlearnedCase,
     VersionDigest,
+    WorkedOnAgain,
 )
+from app.ids import certificate_id
 
 SALT = bytes(range(32))
 REFS = [bytes([number]) * 32 for number in range(1, 6)]
@@ -145,3 +152,75 @@ def no_match(**changes: Any) -> NoMatchCase:
         "limits": wording.no_match_limits(),
     }
     return NoMatchCase.model_validate(facts | changes)
+
+
+def refused(*models: ModelErasure, **changes: Any) -> RefusedCase:
+    left = (
+        NotUnlearned(
+            model=uuid(30),
+            name="faces",
+            current=VersionDigest(version=uuid(31), number=4, sha256="d" * 64),
+            training_count=12,
+            held_out_count=3,
+        ),
+    )
+    facts: dict[str, Any] = {
+        "controller": CONTROLLER,
+        "request": REQUEST,
+        "times": TIMES.model_copy(update={"completed": None}),
+        "regulation": "gdpr",
+        "legal_ground": "objection",
+        "reason_code": "legal_claims",
+        "earlier_request": None,
+        "outcome": "refused",
+        "code_version": "0.1.0",
+        "refused_at": at(4),
+        "models": models,
+        "not_unlearned": left,
+        "searched": (),
+        "destruction": (),
+        "claims": other_ends.refused_claims(
+            "legal_claims", "gdpr", models=models, not_unlearned=left, searched=()
+        ),
+        "limits": other_ends.refused_limits("gdpr", models, chosen=False),
+    }
+    return RefusedCase.model_validate(facts | changes)
+
+
+def reopened(**changes: Any) -> ReopenedCase:
+    again = (
+        WorkedOnAgain(
+            model=MODEL,
+            name="digits",
+            current=VersionDigest(version=uuid(10), number=1, sha256="a" * 64),
+            withdrawn=VersionDigest(version=uuid(11), number=2, sha256="b" * 64),
+        ),
+    )
+    earlier = uuid(40)
+    facts: dict[str, Any] = {
+        "controller": CONTROLLER,
+        "request": REQUEST,
+        "times": TIMES.model_copy(update={"completed": None}),
+        "regulation": "gdpr",
+        "legal_ground": "consent_withdrawn",
+        "reason_code": None,
+        "earlier_request": None,
+        "outcome": "reopened",
+        "code_version": "0.1.0",
+        "cause": "rolled_back",
+        "reopened_at": at(5),
+        "completed_before": at(2),
+        "outcome_before": "unlearned",
+        "models": again,
+        "replaces": Replaced(certificate=earlier, payload_sha256="e" * 64),
+        "destruction": (),
+        "claims": other_ends.reopened_claims(
+            "rolled_back",
+            certificate_id(earlier),
+            again,
+            since=instant_text(at(5)),
+            completed=instant_text(at(2)),
+        ),
+        "limits": other_ends.reopened_limits(),
+    }
+    return ReopenedCase.model_validate(facts | changes)

@@ -8,6 +8,15 @@ from pydantic import ValidationError
 
 from app.certificates import wording
 from app.certificates.commitment import commit
+from app.certificates.other_ends import (
+    CAUSES,
+    GROUNDS,
+    refused_claims,
+    refused_limits,
+    reopened_claims,
+    reopened_limits,
+)
+from app.certificates.sentences import LONGEST_SENTENCE
 from app.certificates.statement import OwnPart, Statement, statement_of
 from tests.certificates.facts import (
     PAGE,
@@ -18,6 +27,8 @@ from tests.certificates.facts import (
     attempt,
     model,
     no_match,
+    refused,
+    reopened,
     unlearned,
 )
 
@@ -42,7 +53,7 @@ def test_its_bytes_are_canonical_json() -> None:
 
 
 def test_the_same_facts_give_the_same_bytes_and_read_back_to_them() -> None:
-    for case in (unlearned(), no_match()):
+    for case in (unlearned(), no_match(), refused(), refused(model()), reopened()):
         raw = statement_of(case).payload()
         assert statement_of(type(case).model_validate(case.model_dump())).payload() == raw
         assert Statement.model_validate_json(raw).payload() == raw
@@ -55,6 +66,7 @@ def test_times_are_written_in_utc_whatever_zone_they_came_in() -> None:
         "submitted": "2026-03-01T12:00:00.000000Z",
         "received": "2026-03-01T13:00:00.000000Z",
         "due": "2026-03-31T12:00:00.000000Z",
+        "extended_due": None,
         "completed": "2026-03-02T12:00:00.000000Z",
     }
 
@@ -131,7 +143,19 @@ def sentences() -> list[str]:
                 held_out_count=held_out,
                 previously_unlearned=earlier,
             )
-    return found + list(wording.no_match_limits())
+    for words in GROUNDS:
+        for law in ("gdpr", "ccpa"):
+            stated = refused(model()).not_unlearned
+            found += refused_claims(
+                words, law, models=models, not_unlearned=stated, searched=no_match().searched
+            )
+            found += refused_limits(law, models, chosen=True)
+    again = reopened().models
+    same = again[0].model_copy(update={"withdrawn": again[0].current})
+    new = again[0].model_copy(update={"withdrawn": None})
+    for cause in CAUSES:
+        found += reopened_claims(cause, "crt_1", (*again, same, new), since="t2", completed="t1")
+    return found + list(wording.no_match_limits()) + list(reopened_limits())
 
 
 def test_the_service_s_own_sentences_promise_nothing() -> None:
@@ -139,6 +163,7 @@ def test_the_service_s_own_sentences_promise_nothing() -> None:
     for sentence in sentences():
         assert not [word for word in forbidden if word in sentence.lower()], sentence
         assert re.fullmatch(r"[A-Z0-9].*\.", sentence), sentence
+        assert len(sentence) <= LONGEST_SENTENCE, sentence
 
 
 def test_claims_and_limits_say_what_they_must() -> None:
@@ -207,3 +232,20 @@ def test_a_fact_that_has_no_place_in_a_certificate_is_refused(change: dict[str, 
 def test_the_name_of_a_figure_is_no_place_for_a_text(name: str) -> None:
     with pytest.raises(ValidationError):
         model(report={"sizes": {name: 1}})
+
+
+def test_a_refusal_without_a_reason_is_refused() -> None:
+    with pytest.raises(ValidationError, match="without a reason"):
+        refused(reason_code=None)
+
+
+def test_a_refusal_is_about_the_weights_it_left_or_else_about_the_datasets_searched() -> None:
+    assert payload(refused())["subject"] == [{"name": "faces", "digest": {"sha256": "d" * 64}}]
+    both = payload(refused(model()))["subject"]
+    assert [one["name"] for one in both] == ["digits", "faces"]
+    alone = refused(not_unlearned=(), searched=no_match().searched)
+    assert payload(alone)["subject"][0]["digest"] == {"sha256": "c" * 64}
+
+
+def test_a_reopened_case_is_about_the_weights_that_are_current_now() -> None:
+    assert payload(reopened())["subject"] == [{"name": "digits", "digest": {"sha256": "a" * 64}}]

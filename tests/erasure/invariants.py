@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.certificates.tables import Certificate
+from app.certificates.verify import read_statement
 from app.erasure import forming, subjects
 from app.erasure.states import (
     ITEM,
@@ -157,10 +158,10 @@ def the_log_explains_the_tables(session: Session, first: Mapping[str, str]) -> R
     assert {one.run: one.forget_count for one in replay.published} == {
         run_id(run): count for run, count in counted
     }
-    certificates = Counter(
-        request_id(request) for request in session.scalars(select(Certificate.request_id))
-    )
-    assert dict(certificates) == replay.completions
+    written = session.execute(select(Certificate.request_id, Certificate.payload)).all()
+    assert dict(Counter(request_id(request) for request, _ in written)) == replay.certified
+    for _, payload in written:
+        read_statement(payload)  # no reader would refuse it
     return replay
 
 

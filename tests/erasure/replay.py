@@ -36,7 +36,7 @@ class Replay:
     current: dict[str, str]
     lineages: Mapping[str, int]
     requests: dict[str, str] = field(default_factory=dict)
-    completions: dict[str, int] = field(default_factory=dict)
+    certified: dict[str, int] = field(default_factory=dict)  # how many certificates
     items: dict[str, str] = field(default_factory=dict)
     runs: dict[str, tuple[str, int]] = field(default_factory=dict)  # state and attempt
     formed: dict[str, list[str]] = field(default_factory=dict)  # the items of each run
@@ -57,8 +57,9 @@ class Replay:
         request = facts["request"]
         _expect(self.requests[request] == facts["from_state"], facts)
         self.requests[request] = facts["to_state"]
-        if facts["to_state"] == "completed":
-            self.completions[request] = self.completions.get(request, 0) + 1
+        ended = facts["to_state"] in ("completed", "refused")
+        if ended or facts["from_state"] == "completed":
+            self.certified[request] = self.certified.get(request, 0) + 1
 
     def _erasure_item_moved(self, facts: Mapping[str, Any]) -> None:
         _expect(self.items.get(facts["item"]) == facts["from_state"], facts)

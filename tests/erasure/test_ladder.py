@@ -227,7 +227,7 @@ def test_a_certificate_lists_every_attempt_and_says_which_rung_it_is(
     claims = " ".join(payload["predicate"]["claims"])
     assert "method rbm in mode fixed" in claims
     assert "rung 2 of the ladder (other_method)" in claims
-    assert "The 2 runs before it" in claims
+    assert "It follows on 2 earlier runs" in claims
 
 
 def test_who_cancels_between_two_rungs_leaves_and_the_others_stay_on_theirs(

@@ -134,8 +134,9 @@ def test_the_newer_certificate_speaks_of_the_run_that_stands(
     publish(hand)
     with runtime.database.read() as session:
         rows = session.scalars(select(Certificate.payload).order_by(Certificate.id)).all()
-    first, second = (json.loads(row)["predicate"] for row in rows)
-    assert second["replaces"] is not None and first["replaces"] is None
+    first, withdrawn, second = (json.loads(row)["predicate"] for row in rows)
+    assert first["replaces"] is None and withdrawn["outcome"] == "reopened"
+    assert second["replaces"]["certificate"] == withdrawn["certificate"]
     (model,) = second["models"]
     assert (model["base"]["number"], model["published"]["number"]) == (1, 3)
     assert model["own"]["commitment"]["count"] == 4

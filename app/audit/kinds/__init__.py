@@ -31,7 +31,7 @@ from app.audit.kinds.erasure import (
     VersionPublished,
     VersionRestored,
 )
-from app.audit.kinds.evidence import CertificateWritten
+from app.audit.kinds.evidence import CertificateRead, CertificateWritten
 from app.audit.kinds.keys import KeyCreated
 from app.audit.kinds.registry import (
     DatasetInvalid,
@@ -61,6 +61,7 @@ __all__ = [
     "Actor",
     "ArtifactDestroyed",
     "CandidateKept",
+    "CertificateRead",
     "CertificateWritten",
     "DatasetInvalid",
     "DatasetReady",

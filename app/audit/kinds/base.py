@@ -40,6 +40,7 @@ class Kind(StrEnum):
     ARTIFACT_DESTROYED = "storage:artifact:destroyed"
     KEY_CREATED = "keys:key:created"
     CERTIFICATE_WRITTEN = "certificates:certificate:written"
+    CERTIFICATE_READ = "certificates:certificate:read"
     SERVICE_PAUSED = "restore:service:paused"
     SERVICE_RESUMED = "restore:service:resumed"
     SIGNING_KEY_ADOPTED = "audit:key:adopted"
