@@ -14,7 +14,11 @@ from app.erasure.pause_endpoints import router as pauses
 from app.erasure.rollback_endpoints import router as rollbacks
 from app.erasure.run_endpoints import router as runs
 from app.http import problems
+from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
+from app.http.rates import Rates
+from app.keys.endpoints import router as keys
+from app.keys.refusals import Refusals, writing
 from app.metrics.endpoints import router as metrics
 from app.metrics.timings import Timings
 from app.registry.endpoints import router as registry
@@ -31,7 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with watching(runtime):
+        with watching(runtime), writing(runtime, app.state.refusals):
             yield
         runtime.close()
 
@@ -44,6 +48,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.runtime = runtime
+    app.state.rates = Rates.of(
+        settings.rate_limit,
+        settings.login_failure_limit,
+        settings.rate_limit_url or settings.broker_url,
+    )
+    app.state.refusals = Refusals()
     problems.install(app)
     app.add_middleware(
         BodyLimits,
@@ -52,8 +62,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.timings = Timings()
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
+    app.add_middleware(SafeHeaders)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    for router in (erasure_requests, runs, registry, pauses, rollbacks, audit):
+    for router in (erasure_requests, runs, registry, pauses, rollbacks, audit, keys):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
