@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     rate_limit: Annotated[
         RateText,
         Field(
-            description="Most calls of one key: a number and `/second`, `/minute` or `/hour`. Empty "
-            "for no limit."
+            description="Most calls of one key: a number and `/second`, `/minute` or `/hour`. "
+            "Empty for no limit."
         ),
     ] = "3000/minute"
     login_failure_limit: Annotated[

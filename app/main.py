@@ -11,6 +11,7 @@ from app.audit.endpoints import router as audit
 from app.config import Settings
 from app.erasure.endpoints import router as erasure_requests
 from app.erasure.pause_endpoints import router as pauses
+from app.erasure.recipient_endpoints import router as recipients
 from app.erasure.rollback_endpoints import router as rollbacks
 from app.erasure.run_endpoints import router as runs
 from app.http import problems
@@ -64,7 +65,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     app.add_middleware(SafeHeaders)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    for router in (erasure_requests, runs, registry, pauses, rollbacks, audit, keys):
+    parts = (erasure_requests, recipients, runs, registry, pauses, rollbacks, audit, keys)
+    for router in parts:
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

@@ -9,6 +9,7 @@ from client.answers import (
     Answer,
     AuditEntry,
     AuditHead,
+    CaseRecipients,
     Erasure,
     ErasureSummary,
     ModelImpact,
@@ -115,6 +116,10 @@ class ErasureCalls(Transport):
             "reason_code": reason_code,
         }
         return self.send("POST", f"{REQUESTS}/{request}/decide", Erasure, body)
+
+    def case_recipients(self, request: str) -> CaseRecipients:
+        """Who pulled weights that were trained on the person's samples."""
+        return self.get(f"{REQUESTS}/{request}/recipients", CaseRecipients)
 
     def get_run(self, run: str) -> Run:
         return self.get(f"{API}/runs/{run}", Run)

@@ -1,14 +1,14 @@
 """`lotus`: the command line.
 
-Commands talk to a running service through the client. Only serve, worker, migrate, keys, audit and
-doctor work on the data itself.
+Commands talk to a running service through the client. Only serve, worker, migrate, controllers,
+keys, audit and doctor work on the data itself.
 """
 
 import sys
 
 import typer
 
-from app.cli import demo, doctor, erasing, fleet, on_the_data, registering, serve
+from app.cli import demo, doctor, erasing, fleet, keys, on_the_data, registering, serve
 from app.cli.output import Failure, print_error
 from client import LotusError
 
@@ -25,7 +25,8 @@ commands.command()(serve.serve)
 commands.add_typer(fleet.worker, name="worker")
 commands.command()(demo.demo)
 commands.command()(on_the_data.migrate)
-commands.add_typer(on_the_data.keys, name="keys")
+commands.add_typer(keys.controllers, name="controllers")
+commands.add_typer(keys.keys, name="keys")
 commands.add_typer(registering.datasets, name="datasets")
 commands.add_typer(registering.models, name="models")
 commands.command()(erasing.erase)

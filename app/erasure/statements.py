@@ -19,6 +19,7 @@ from app.certificates.statement import (
     UnlearnedCase,
     VersionDigest,
 )
+from app.erasure import reach
 from app.erasure.first_page import first_page
 from app.erasure.no_match import case_facts, no_match_case
 from app.erasure.states import ItemState, Outcome
@@ -31,6 +32,7 @@ from app.erasure.tables import (
     UnlearnedSample,
 )
 from app.keyring import Keyring
+from app.registry import pulls
 from app.registry.tables import (
     Model,
     ModelVersion,
@@ -154,6 +156,7 @@ def _erasure(session: Session, item: ErasureItem, run: UUID, facts: RunFacts) ->
         .join(Sample, Sample.id == ItemSample.sample_id)
         .where(ItemSample.item_id == item.id, Sample.split != SampleSplit.TRAIN)
     ).one()
+    knowing = [version.id for version in reach.versions_that_know(session, item)]
     return ModelErasure(
         model=item.model_id,
         name=session.get_one(Model, item.model_id).name,
@@ -170,7 +173,7 @@ def _erasure(session: Session, item: ErasureItem, run: UUID, facts: RunFacts) ->
         verdict_sentence=facts.sentence,
         report=facts.report,
         policy=facts.policy,
-        recipient_count=None,
+        recipient_count=pulls.count_recipients(session, knowing),
     )
 
 

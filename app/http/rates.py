@@ -122,7 +122,8 @@ class CallsInRedis:
         if now >= self._silent_until:
             self._silent_until = now + SILENCE_SECONDS
             log.warning(
-                "Redis does not answer: calls are not limited", extra=fields(why=type(error).__name__)
+                "Redis does not answer: calls are not limited",
+                extra=fields(why=type(error).__name__),
             )
 
 

@@ -80,9 +80,7 @@ def revoke(
     row.revoked_at = now
     log.append(
         session,
-        kinds.KeyRevoked(
-            controller=controller_id(controller), key=api_key_id(row.id), actor=actor
-        ),
+        kinds.KeyRevoked(controller=controller_id(controller), key=api_key_id(row.id), actor=actor),
         now=now,
     )
     return row

@@ -40,8 +40,8 @@ def make_key(
     key: KeyHeader = None,
 ) -> NewKey:
     """Makes a key of your own controller, with scopes that your own key has. The answer holds the
-    key, which cannot be had again: a repeat with the same `Idempotency-Key` makes no second one, and
-    is refused with the address of the first."""
+    key, which cannot be had again: a repeat with the same `Idempotency-Key` makes no second one,
+    and is refused with the address of the first."""
     changing.require_held(body.scopes, caller.scopes)
     _require_future(body.expires_at, now)
     owner = caller.controller_id
@@ -86,9 +86,7 @@ def list_keys(
 def revoke_key(id: ApiKeyId, caller: Admin, session: WriteSession, now: Now) -> KeyView:
     """Ends a key at once, in every process. A repeat changes nothing. The last valid key with
     `keys:admin` stays."""
-    row = changing.revoke(
-        session, id, controller=caller.controller_id, actor=caller.actor, now=now
-    )
+    row = changing.revoke(session, id, controller=caller.controller_id, actor=caller.actor, now=now)
     return _view(row, now)
 
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.audit import kinds, log as audit
+from app.audit import kinds
+from app.audit import log as audit
 from app.runtime import Runtime
 
 log = logging.getLogger("lotus.keys")
