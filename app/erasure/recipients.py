@@ -57,13 +57,8 @@ def keep_versions(session: Session, request: ErasureRequest) -> None:
 def of_case(session: Session, request: ErasureRequest) -> CaseRecipients:
     items = _items(session, request)
     knowing = _versions(session, request, items)
-    names = dict(
-        session.execute(
-            select(Model.id, Model.name).where(Model.id.in_({item.model_id for item in items}))
-        )
-        .tuples()
-        .all()
-    )
+    models = select(Model).where(Model.id.in_({item.model_id for item in items}))
+    names = {model.id: model.name for model in session.scalars(models)}
     every = select(VersionPull).join(ModelVersion, ModelVersion.id == VersionPull.version_id)
     found = pulls.with_names(session, every.where(ModelVersion.model_id.in_(names)))
     known = [one for one in found if one.version.id in knowing]

@@ -42,6 +42,7 @@ class RotateKey(_Input):
     overlap_seconds: Annotated[
         int,
         Field(
+            strict=True,
             ge=0,
             le=int(LONGEST_OVERLAP.total_seconds()),
             description="How long the old key stays valid beside its successor.",
