@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 
 MEBIBYTE = 1024 * 1024
+RateText = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,6}/(second|minute|hour))?$")]
 
 
 class Settings(BaseSettings):
@@ -94,6 +95,25 @@ class Settings(BaseSettings):
             "`log.example.org/lotus`, fixed by the first one. Default: made once.",
         ),
     ] = None
+    rate_limit: Annotated[
+        RateText,
+        Field(
+            description="Most calls of one key: a number and `/second`, `/minute` or `/hour`. "
+            "Empty for no limit."
+        ),
+    ] = "3000/minute"
+    login_failure_limit: Annotated[
+        RateText,
+        Field(description="Most refused log-ins from one address, in the same form."),
+    ] = "20/minute"
+    rate_limit_url: Annotated[
+        str | None,
+        Field(
+            repr=False,
+            description="Redis URL where the calls of a fleet are counted together. Default: the "
+            "broker's.",
+        ),
+    ] = None
     metrics_open: Annotated[
         bool,
         Field(description="Whether `/metrics` answers without a key: figures of all controllers."),
@@ -112,10 +132,10 @@ class Settings(BaseSettings):
                     )
         return self
 
-    @field_validator("broker_url")
+    @field_validator("broker_url", "rate_limit_url")
     @classmethod
     def _redis(cls, url: str | None) -> str | None:
-        """What the settings of the queues were tried with, and what their tests run on."""
+        """What queues and limits were tried with, and what their tests run on."""
         if url is not None and not url.startswith(("redis://", "rediss://")):
             raise ValueError("must begin with redis:// or rediss://")
         return url

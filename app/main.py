@@ -13,10 +13,15 @@ from app.config import Settings
 from app.erasure.certificate_endpoints import router as certificates
 from app.erasure.endpoints import router as erasure_requests
 from app.erasure.pause_endpoints import router as pauses
+from app.erasure.recipient_endpoints import router as recipients
 from app.erasure.rollback_endpoints import router as rollbacks
 from app.erasure.run_endpoints import router as runs
 from app.http import problems
+from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
+from app.http.rates import Rates
+from app.keys.endpoints import router as keys
+from app.keys.refusals import Refusals, writing
 from app.metrics.endpoints import router as metrics
 from app.metrics.timings import Timings
 from app.registry.endpoints import router as registry
@@ -33,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with watching(runtime):
+        with watching(runtime), writing(runtime, app.state.refusals):
             yield
         runtime.close()
 
@@ -46,6 +51,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.runtime = runtime
+    app.state.rates = Rates.of(
+        settings.rate_limit,
+        settings.login_failure_limit,
+        settings.rate_limit_url or settings.broker_url,
+    )
+    app.state.refusals = Refusals()
     problems.install(app)
     app.add_middleware(
         BodyLimits,
@@ -54,9 +65,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.timings = Timings()
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
+    app.add_middleware(SafeHeaders)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    cases = (erasure_requests, certificates, runs)
-    for router in (*cases, registry, pauses, rollbacks, audit, proofs):
+    cases = (erasure_requests, certificates, recipients, runs)
+    for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

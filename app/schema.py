@@ -9,6 +9,7 @@ import app.erasure.tables
 import app.erasure.worker_tables
 import app.http.tables
 import app.keys.tables
+import app.registry.pull_tables
 import app.registry.tables
 import app.restore.tables
 import app.webhooks.tables  # noqa: F401

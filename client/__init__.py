@@ -7,9 +7,12 @@ with LotusClient("http://127.0.0.1:8080", key) as lotus:
 """
 
 from client.answers import (
+    ApiKey,
     Artifact,
     AuditEntry,
     AuditHead,
+    CaseRecipient,
+    CaseRecipients,
     Certificate,
     CurrentVersion,
     Dataset,
@@ -18,12 +21,15 @@ from client.answers import (
     ErasureSummary,
     Model,
     ModelImpact,
+    NewApiKey,
     Pause,
+    Recipient,
     Run,
     RunSummary,
     Version,
 )
 from client.erasures import ErasureCalls, Subject
+from client.keys import KeyCalls
 from client.problems import (
     DigestMismatch,
     FieldFault,
@@ -37,14 +43,17 @@ from client.problems import (
 from client.registry import RegistryCalls
 
 
-class LotusClient(RegistryCalls, ErasureCalls):
+class LotusClient(RegistryCalls, ErasureCalls, KeyCalls):
     """Every call of the service's native API."""
 
 
 __all__ = [
+    "ApiKey",
     "Artifact",
     "AuditEntry",
     "AuditHead",
+    "CaseRecipient",
+    "CaseRecipients",
     "Certificate",
     "CurrentVersion",
     "Dataset",
@@ -59,7 +68,9 @@ __all__ = [
     "LotusUnreachable",
     "Model",
     "ModelImpact",
+    "NewApiKey",
     "Pause",
+    "Recipient",
     "RegistrationInvalid",
     "Run",
     "RunSummary",

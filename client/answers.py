@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 # A request in one of these changes no more by itself.
 ENDED = frozenset({"completed", "cancelled", "refused"})
@@ -199,3 +199,55 @@ class AuditHead(Answer):
     size: int
     root: str
     pending: int
+
+
+class Recipient(Answer):
+    """A key that pulled a version of a model."""
+
+    key: str
+    name: str
+    version: str
+    number: int
+    sha256: str
+    first_at: datetime
+    last_at: datetime
+    count: int
+
+
+class CaseRecipient(Answer):
+    """A key with which weights were pulled that were trained on the person's samples."""
+
+    model: str
+    model_name: str
+    key: str
+    name: str
+    numbers: list[int]
+    first_at: datetime
+    last_at: datetime
+    renewed_at: datetime | None = None
+
+
+class CaseRecipients(Answer):
+    """`complete` is False if a version was served before pulls were recorded."""
+
+    items: list[CaseRecipient]
+    complete: bool
+
+
+class ApiKey(Answer):
+    id: str
+    name: str
+    prefix: str
+    scopes: list[str]
+    valid: bool
+    succeeds: str | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class NewApiKey(ApiKey):
+    """`key` is the key itself, which the service shows this once."""
+
+    key: str = Field(repr=False)

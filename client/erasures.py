@@ -10,6 +10,7 @@ from client.answers import (
     Answer,
     AuditEntry,
     AuditHead,
+    CaseRecipients,
     Certificate,
     Erasure,
     ErasureSummary,
@@ -144,6 +145,10 @@ class ErasureCalls(Transport):
     def list_certificates(self, request: str) -> Iterator[Certificate]:
         """All certificates of a request, oldest first."""
         return self.pages(f"{REQUESTS}/{request}/certificates", Certificate)
+
+    def case_recipients(self, request: str) -> CaseRecipients:
+        """Who pulled weights that were trained on the person's samples."""
+        return self.get(f"{REQUESTS}/{request}/recipients", CaseRecipients)
 
     def get_run(self, run: str) -> Run:
         return self.get(f"{API}/runs/{run}", Run)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from client.answers import Artifact, Dataset, Model, Registration, Version
+from client.answers import Artifact, Dataset, Model, Recipient, Registration, Version
 from client.files import Progress, chunks, download, sha256_of
 from client.problems import RegistrationInvalid, field_faults
 from client.transport import API, Transport, parse, polls, unreachable
@@ -106,6 +106,10 @@ class RegistryCalls(Transport):
 
     def list_versions(self, model: str) -> Iterator[Version]:
         return self.pages(f"{API}/models/{model}/versions", Version)
+
+    def list_recipients(self, model: str) -> Iterator[Recipient]:
+        """Which keys pulled which version, newest first."""
+        return self.pages(f"{API}/models/{model}/recipients", Recipient)
 
     def download_current_weights(
         self,

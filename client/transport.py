@@ -21,7 +21,7 @@ API = "/api/v1"
 GET_ATTEMPTS = 3
 LONGEST_PAUSE_SECONDS = 5.0
 # Answers after which the same GET may well succeed.
-PASSING = frozenset({502, 503, 504})
+PASSING = frozenset({429, 502, 503, 504})
 
 SomeAnswer = TypeVar("SomeAnswer", bound=Answer)
 Parameters = Mapping[str, str | int | None]

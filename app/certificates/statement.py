@@ -132,7 +132,8 @@ class ModelErasure(Part):
     verdict_sentence: Sentence
     report: Figures
     policy: Figures
-    # How many recipients pulled the base version; None where pulls were not recorded.
+    # How many recipients had pulled a version that was trained on this person's samples; None where
+    # not all of their pulls were recorded.
     recipient_count: Count | None
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """`lotus`: the command line.
 
-Commands talk to a running service through the client. Only serve, worker, migrate, keys, audit and
-doctor work on the data itself, and verify needs neither.
+Commands talk to a running service through the client. Only serve, worker, migrate, controllers,
+keys, audit and doctor work on the data itself, and verify needs neither.
 """
 
 import sys
@@ -14,6 +14,7 @@ from app.cli import (
     erasing,
     evidence,
     fleet,
+    keys,
     on_the_data,
     registering,
     sealing,
@@ -35,7 +36,8 @@ commands.command()(serve.serve)
 commands.add_typer(fleet.worker, name="worker")
 commands.command()(demo.demo)
 commands.command()(on_the_data.migrate)
-commands.add_typer(on_the_data.keys, name="keys")
+commands.add_typer(keys.controllers, name="controllers")
+commands.add_typer(keys.keys, name="keys")
 commands.add_typer(registering.datasets, name="datasets")
 commands.add_typer(registering.models, name="models")
 commands.command()(erasing.erase)

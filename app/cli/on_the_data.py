@@ -1,26 +1,19 @@
-"""Commands that work on the database itself: migrate, keys create."""
+"""Commands that work on the database itself: migrate."""
 
 import os
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from app.audit.kinds import OPERATOR
 from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
-from app.ids import api_key_id
 from app.keyring import BadKey
-from app.keys.scopes import ALL_SCOPES, Scope
-from app.keys.service import create_key, ensure_default_controller
 from app.migrate import Busy, UnknownRevision, is_current, upgrade
 from app.runtime import Runtime
 from app.service_role import BadRole, grant
 from app.signing import open_signer
-
-keys = typer.Typer(help="API keys.", no_args_is_help=True)
 
 
 def read_settings() -> Settings:
@@ -85,51 +78,6 @@ def migrate(
         print_json({"migrated": True})
     else:
         console().print("the database is at this version's tables")
-
-
-@keys.command("create")
-def keys_create(
-    name: Annotated[str, typer.Option(help="Who or what will use the key.")],
-    scopes: Annotated[
-        str, typer.Option(help=f"Comma-separated, or `all`: {', '.join(ALL_SCOPES)}.")
-    ],
-    as_json: AsJson = False,
-) -> None:
-    """Make an API key. It is shown once and cannot be shown again."""
-    wanted = _scopes(scopes)
-    runtime = open_runtime(up_to_date=False)
-    plaintext, key_id = make_key(runtime, name, wanted)
-    if as_json:
-        print_json({"id": key_id, "name": name, "scopes": wanted, "key": plaintext})
-        return
-    console().print(f"key {key_id}, shown only now:")
-    typer.echo(plaintext)
-
-
-def make_key(runtime: Runtime, name: str, scopes: list[Scope]) -> tuple[str, str]:
-    """The key itself and its id."""
-    now = datetime.now(UTC)
-    with runtime.database.write() as session:
-        controller = ensure_default_controller(session, now)
-        row, plaintext = create_key(
-            session,
-            runtime.keyring,
-            controller=controller.id,
-            name=name,
-            scopes=scopes,
-            actor=OPERATOR,
-            now=now,
-        )
-        return plaintext, api_key_id(row.id)
-
-
-def _scopes(text: str) -> list[Scope]:
-    if text == "all":
-        return list(ALL_SCOPES)
-    try:
-        return [Scope(part.strip()) for part in text.split(",")]
-    except ValueError:
-        raise Failure(f"--scopes takes `all` or some of: {', '.join(ALL_SCOPES)}") from None
 
 
 def require_data() -> None:

@@ -1,4 +1,5 @@
-"""`lotus datasets register` and `lotus models register`: upload, register, wait for the check."""
+"""`lotus datasets register`, `lotus models register`: upload, register, wait for the check. And
+`lotus models recipients`: who has pulled what."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.connection import connect
-from app.cli.output import AsJson, Failure, console, print_json, progress, waiting
+from app.cli.output import AsJson, Failure, console, print_json, print_rows, progress, waiting
 from client import Dataset, LotusClient, Model
 
 datasets = typer.Typer(help="Data that models were trained on.", no_args_is_help=True)
@@ -54,6 +55,23 @@ def register_model(
     out.print(describe_model(made), markup=False, soft_wrap=True)
     if made.current_version:
         out.print(f"SHA-256 {made.current_version.sha256}")
+
+
+@models.command("recipients")
+def recipients(
+    model: Annotated[str, typer.Argument(help="Id or name of the model.")], as_json: AsJson = False
+) -> None:
+    """Show which keys pulled which version of a model, newest first."""
+    with connect() as lotus:
+        found = list(lotus.list_recipients(find_model(lotus, model)))
+    if as_json:
+        print_json({"items": [one.model_dump(mode="json") for one in found]})
+        return
+    rows = [
+        [one.name, one.key, one.number, f"{one.first_at:%Y-%m-%d %H:%M}", one.count]
+        for one in found
+    ]
+    print_rows(rows, "name", "key", ">version", "first pulled", ">times")
 
 
 def describe_dataset(dataset: Dataset) -> str:
@@ -109,6 +127,15 @@ def find_dataset(lotus: LotusClient, name_or_id: str) -> str:
         if dataset.name == name_or_id:
             return dataset.id
     raise Failure(f"no dataset is named {name_or_id}")
+
+
+def find_model(lotus: LotusClient, name_or_id: str) -> str:
+    if name_or_id.startswith("mdl_"):
+        return name_or_id
+    for model in lotus.list_models():
+        if model.name == name_or_id:
+            return model.id
+    raise Failure(f"no model is named {name_or_id}")
 
 
 def upload(lotus: LotusClient, path: Path, *, as_json: bool) -> str:

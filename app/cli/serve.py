@@ -19,7 +19,8 @@ import uvicorn
 from sqlalchemy import select
 
 from app import observability
-from app.cli.on_the_data import make_key, open_runtime, require_usable_signer
+from app.cli.keys import make_key
+from app.cli.on_the_data import open_runtime, require_usable_signer
 from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
 from app.keys.scopes import ALL_SCOPES
@@ -117,7 +118,7 @@ def _first_key(runtime: Runtime) -> str | None:
     with runtime.database.read() as session:
         if session.scalar(select(ApiKey.id).limit(1)) is not None:
             return None
-    return make_key(runtime, "first start", list(ALL_SCOPES))[0]
+    return make_key(runtime, "first start", list(ALL_SCOPES))[1]
 
 
 def _greet(url: str, key: str | None, settings: Settings) -> None:

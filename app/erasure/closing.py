@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.certificates import service as certificates
 from app.certificates.statement import Destruction as Stated
-from app.erasure import destroying, reach
+from app.erasure import destroying, reach, recipients
 from app.erasure.closing_tables import Destroyed, Destruction
 from app.erasure.locks import lock_model, lock_requests
 from app.erasure.states import RequestState
@@ -73,6 +73,7 @@ def close(session: Session, keyring: Keyring, identity: UUID, *, now: datetime) 
         return False
     rows = reach.rows(session, request)
     shards = _lock_shards(session, {row.shard_id for row in rows})
+    recipients.keep_versions(session, request)
     destroying.suppress(session, request, until=now + SUPPRESSED_FOR, now=now)
     links = destroying.empty_rows(session, keyring, rows, now=now)
     links += destroying.cut_links(session, request)

@@ -28,6 +28,16 @@ class Rollback(Base):
     created_at: Mapped[datetime]
 
 
+class KnowingVersion(Base):
+    """A version that was trained on the person's samples and did not unlearn them: noted when the
+    case's links are cut, so that those who pulled it can still be told."""
+
+    __tablename__ = "knowing_versions"
+
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_requests.id"), primary_key=True)
+    version_id: Mapped[UUID] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+
+
 class Destroyed(StrEnum):
     LINKS = "links"
     DATA_ROWS = "data_rows"

@@ -71,7 +71,7 @@ def submit_erasure(
         else None
     )
     if known is not None:
-        request = _owned(session, caller, known)
+        request = owned(session, caller, known)
     else:
         submission = _submission(body, caller, digest)
         request, _ = intake.submit(session, runtime.keyring, submission, now=now)
@@ -119,7 +119,7 @@ def assess_impact(
 
 @router.get("/{id}")
 def get_erasure(id: RequestId, caller: Reader, session: ReadSession, now: Now) -> RequestDetail:
-    return views.detail(session, _owned(session, caller, id), now=now)
+    return views.detail(session, owned(session, caller, id), now=now)
 
 
 @router.post("/{id}/cancel", status_code=status.HTTP_202_ACCEPTED)
@@ -128,7 +128,7 @@ def cancel_erasure(
 ) -> RequestDetail:
     """Ends a request before anything of it is published. Requests that shared a run go on
     without it. A repeat changes nothing."""
-    request = _owned(session, caller, id)
+    request = owned(session, caller, id)
     cancelling.cancel(session, runtime.keyring, request, actor=caller.actor, now=now)
     bell.ring_after_commit(session, runtime.settings)
     return views.detail(session, request, now=now)
@@ -145,7 +145,7 @@ def decide_erasure(
 ) -> RequestDetail:
     """What a person does with an item in `needs_decision` or `failed`. A retry, a retraining and
     an acceptance concern every item of the run, a refusal this item alone."""
-    request = _owned(session, caller, id)
+    request = owned(session, caller, id)
     deciding.decide(
         session,
         runtime.keyring,
@@ -163,8 +163,8 @@ def decide_erasure(
     return views.detail(session, request, now=now)
 
 
-def _owned(session: Session, caller: Caller, id: UUID) -> ErasureRequest:
-    """An unknown id and another controller's are answered alike."""
+def owned(session: Session, caller: Caller, id: UUID) -> ErasureRequest:
+    """The caller's request. An unknown id and another controller's are answered alike."""
     request = session.get(ErasureRequest, id)
     if request is None or request.controller_id != caller.controller_id:
         raise UnknownRequest("There is no such request, or it is not yours.")

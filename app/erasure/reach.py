@@ -106,7 +106,7 @@ def versions(session: Session, request: ErasureRequest) -> list[ModelVersion]:
             ErasureItem.request_id == request.id, ErasureItem.state == ItemState.PUBLISHED
         )
     ).all()
-    return [one for item in items for one in _versions_that_know(session, request, item)]
+    return [one for item in items for one in _versions_to_end(session, request, item)]
 
 
 _OVER = (
@@ -117,7 +117,7 @@ _OVER = (
 )
 
 
-def _versions_that_know(
+def _versions_to_end(
     session: Session, request: ErasureRequest, item: ErasureItem
 ) -> list[ModelVersion]:
     found = session.execute(
@@ -126,14 +126,7 @@ def _versions_that_know(
         .where(ModelVersion.model_id == item.model_id)
         .order_by(ModelVersion.number)
     ).all()
-    samples = set(
-        session.scalars(
-            select(ItemSample.sample_id)
-            .join(Sample, Sample.id == ItemSample.sample_id)
-            .where(ItemSample.item_id == item.id, Sample.split == SampleSplit.TRAIN)
-        )
-    )
-    left = _left_to_unlearn(session, item, [version for version, _ in found], samples)
+    left = _left_to_unlearn(session, item, [version for version, _ in found])
     return [
         version
         for version, destroyed_at in found
@@ -143,15 +136,29 @@ def _versions_that_know(
     ]
 
 
+def versions_that_know(session: Session, item: ErasureItem) -> list[ModelVersion]:
+    """Those of the item's model that were trained on the person's samples and have not unlearned
+    all of them, whatever became of them since."""
+    versions = session.scalars(
+        select(ModelVersion)
+        .where(ModelVersion.model_id == item.model_id)
+        .order_by(ModelVersion.number)
+    ).all()
+    left = _left_to_unlearn(session, item, versions)
+    return [version for version in versions if left[version.id]]
+
+
 def _left_to_unlearn(
-    session: Session, item: ErasureItem, versions: Sequence[ModelVersion], samples: set[int]
+    session: Session, item: ErasureItem, versions: Sequence[ModelVersion]
 ) -> dict[UUID, set[int]]:
     """Of each version, the samples that no run on the way to it unlearned. Parents come first."""
+    trained_on = _training_samples(session, item)
+    samples = set(session.scalars(trained_on))
     by_run: dict[UUID, set[int]] = {}
     for run, sample in session.execute(
-        select(UnlearnedSample.run_id, UnlearnedSample.sample_id)
-        .join(ItemSample, ItemSample.sample_id == UnlearnedSample.sample_id)
-        .where(ItemSample.item_id == item.id, UnlearnedSample.model_id == item.model_id)
+        select(UnlearnedSample.run_id, UnlearnedSample.sample_id).where(
+            UnlearnedSample.model_id == item.model_id, UnlearnedSample.sample_id.in_(trained_on)
+        )
     ):
         by_run.setdefault(run, set()).add(sample)
     left: dict[UUID, set[int]] = {}
@@ -159,6 +166,28 @@ def _left_to_unlearn(
         before = samples if version.parent_id is None else left[version.parent_id]
         left[version.id] = before - by_run.get(version.run_id, set()) if version.run_id else before
     return left
+
+
+def _training_samples(session: Session, item: ErasureItem) -> Select[int]:
+    """The item's own, or what its request finds as long as no run has frozen any."""
+    frozen = (
+        select(ItemSample.sample_id)
+        .join(Sample, Sample.id == ItemSample.sample_id)
+        .where(ItemSample.item_id == item.id, Sample.split == SampleSplit.TRAIN)
+    )
+    if session.scalar(frozen.limit(1)) is not None:
+        return frozen
+    return (
+        select(Sample.id)
+        .join(SampleSubject, SampleSubject.sample_id == Sample.id)
+        .join(RequestSubject, RequestSubject.subject_ref == SampleSubject.subject_ref)
+        .join(Model, Model.dataset_id == Sample.dataset_id)
+        .where(
+            RequestSubject.request_id == item.request_id,
+            Model.id == item.model_id,
+            Sample.split == SampleSplit.TRAIN,
+        )
+    )
 
 
 def _datasets(request: ErasureRequest) -> Select[UUID]:

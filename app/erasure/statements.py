@@ -19,7 +19,7 @@ from app.certificates.statement import (
     UnlearnedCase,
     VersionDigest,
 )
-from app.erasure import other_ends
+from app.erasure import other_ends, reach
 from app.erasure.first_page import first_page
 from app.erasure.no_match import case_facts, no_match_case
 from app.erasure.other_ends import Completed
@@ -34,6 +34,7 @@ from app.erasure.tables import (
 )
 from app.erasure.transitions import Event
 from app.keyring import Keyring
+from app.registry import pulls
 from app.registry.tables import (
     Model,
     ModelVersion,
@@ -173,6 +174,7 @@ def _erasure(session: Session, item: ErasureItem, run: UUID, facts: RunFacts) ->
         .join(Sample, Sample.id == ItemSample.sample_id)
         .where(ItemSample.item_id == item.id, Sample.split != SampleSplit.TRAIN)
     ).one()
+    knowing = [version.id for version in reach.versions_that_know(session, item)]
     return ModelErasure(
         model=item.model_id,
         name=session.get_one(Model, item.model_id).name,
@@ -189,7 +191,7 @@ def _erasure(session: Session, item: ErasureItem, run: UUID, facts: RunFacts) ->
         verdict_sentence=facts.sentence,
         report=facts.report,
         policy=facts.policy,
-        recipient_count=None,
+        recipient_count=pulls.count_recipients(session, knowing),
     )
 
 

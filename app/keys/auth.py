@@ -4,17 +4,20 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Address, ip_address
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import OperationalError
 
 from app.http.problems import Problem
+from app.http.rates import Rates
 from app.http.sessions import CurrentRuntime, Now
 from app.ids import api_key_id
 from app.keys import service
+from app.keys.refusals import Refusals
 from app.keys.scopes import Scope
 from app.observability import fields
 from app.runtime import Runtime
@@ -51,25 +54,66 @@ class MissingScope(Problem):
 bearer = HTTPBearer(auto_error=False, description="An API key: `lot_…`")
 
 
-def authenticate(
+def identify(
+    request: Request,
     runtime: CurrentRuntime,
     now: Now,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Caller:
-    """Reads in a session of its own that ends here: an endpoint never waits with two sessions."""
-    refusal = NotAuthenticated(
-        "Send `Authorization: Bearer lot_…` with a key that is neither expired nor revoked.",
-        headers={"WWW-Authenticate": "Bearer"},
-    )
-    if credentials is None:
-        raise refusal
+    """Who calls, however often. Reads in a session of its own that ends here: an endpoint never
+    waits with two sessions."""
+    shown = request.headers.getlist("authorization")
+    if not shown:
+        raise _refusal()
+    # Of two headers a proxy before us may have looked at the other one.
+    if credentials is None or len(shown) > 1:
+        raise _refused(request, now)
     with runtime.database.read() as session:
         key = service.find_key(session, runtime.keyring, credentials.credentials, now=now)
     if key is None:
-        raise refusal
+        raise _refused(request, now)
     if key.last_used_at is None or now - key.last_used_at >= service.LAST_USE_STEP:
         _note_use(runtime, key.id, now)
     return Caller(key.controller_id, key.id, frozenset(Scope(scope) for scope in key.scopes))
+
+
+def authenticate(request: Request, caller: Annotated[Caller, Depends(identify)]) -> Caller:
+    """The same, within the limit of the key's calls."""
+    rates: Rates = request.app.state.rates
+    rates.calls.take(caller.key_id.hex)
+    return caller
+
+
+def _refusal() -> NotAuthenticated:
+    return NotAuthenticated(
+        "Send `Authorization: Bearer lot_…` with a key that is neither expired nor revoked.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def _refused(request: Request, now: datetime) -> NotAuthenticated:
+    """Counts a log-in that showed something, and no valid key; RateLimited for too many from one
+    address. A valid key is never refused for what others at its address do."""
+    refusals: Refusals = request.app.state.refusals
+    refusals.count(now)
+    rates: Rates = request.app.state.rates
+    rates.refusals.take(_address(request))
+    return _refusal()
+
+
+def _address(request: Request) -> str:
+    """Where the call comes from, as uvicorn tells; of IPv6 the network, of which a caller has all
+    addresses. For counting alone: it is neither kept nor logged."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return address.packed[:8].hex()
 
 
 def _note_use(runtime: Runtime, key_id: UUID, now: datetime) -> None:
@@ -82,9 +126,12 @@ def _note_use(runtime: Runtime, key_id: UUID, now: datetime) -> None:
 
 
 def require(*scopes: Scope) -> Callable[..., Caller]:
-    """A dependency that gives the caller if its key holds every one of `scopes`."""
+    """A dependency that gives the caller if its key holds every one of `scopes`. The description of
+    the API names them."""
 
-    def checked(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+    named = Security(authenticate, scopes=[scope.value for scope in scopes])
+
+    def checked(caller: Annotated[Caller, named]) -> Caller:
         require_scopes(caller, *scopes)
         return caller
 

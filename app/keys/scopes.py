@@ -12,6 +12,7 @@ class Scope(StrEnum):
     ARTIFACTS_READ = "artifacts:read"
     AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
+    KEYS_ADMIN = "keys:admin"
 
 
 ALL_SCOPES = tuple(Scope)

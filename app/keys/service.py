@@ -5,14 +5,14 @@ import secrets
 import string
 import zlib
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
-from app.ids import api_key_id, controller_id
+from app.ids import api_key_id, controller_id, new_id
 from app.keyring import Keyring
 from app.keys.scopes import Scope
 from app.keys.tables import ApiKey, Controller
@@ -52,11 +52,17 @@ def create_key(
     actor: str,
     now: datetime,
     expires_at: datetime | None = None,
+    succeeds: ApiKey | None = None,
 ) -> tuple[ApiKey, str]:
-    """The row and the key itself, which cannot be had again."""
+    """The row and the key itself, which cannot be had again. `succeeds` is the key that it takes
+    the place of."""
     body = "".join(secrets.choice(_BASE62) for _ in range(RANDOM_CHARACTERS))
     plaintext = PREFIX + body + _checksum(body)
+    identity = new_id()
     key = ApiKey(
+        id=identity,
+        holder_id=succeeds.holder_id if succeeds else identity,
+        succeeds_id=succeeds.id if succeeds else None,
         controller_id=controller,
         name=name,
         prefix=plaintext[:SHOWN_CHARACTERS],
@@ -89,18 +95,47 @@ def find_key(session: Session, keyring: Keyring, presented: str, *, now: datetim
     key = session.scalar(select(ApiKey).where(ApiKey.digest == digest))
     if key is None or not hmac.compare_digest(key.digest, digest):
         return None
-    if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
-        return None
-    return key
+    return key if is_valid(key, now=now) else None
+
+
+def is_valid(key: ApiKey, *, now: datetime) -> bool:
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+
+
+def same_holder(session: Session, key_a: UUID, key_b: UUID) -> bool:
+    """Whether both are one key, or keys of one chain of rotations: whoever holds one was given the
+    other in its place."""
+    if key_a == key_b:
+        return True
+    holders = session.scalars(select(ApiKey.holder_id).where(ApiKey.id.in_([key_a, key_b]))).all()
+    return len(holders) == 2 and holders[0] == holders[1]
 
 
 def note_use(session: Session, key_id: UUID, *, now: datetime) -> None:
-    session.execute(
+    """The time, once a minute at most; and an entry in the log for the first use of a day (UTC),
+    of which there is one, however many processes see it."""
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if _used(session, key_id, today, now):
+        key = session.get_one(ApiKey, key_id)
+        log.append(
+            session,
+            kinds.KeyUsed(controller=controller_id(key.controller_id), key=api_key_id(key_id)),
+            now=now,
+        )
+    else:
+        _used(session, key_id, now - LAST_USE_STEP, now)
+
+
+def _used(session: Session, key_id: UUID, before: datetime, now: datetime) -> bool:
+    """Writes the time, if the key was not used since `before`."""
+    noted = session.execute(
         update(ApiKey)
         .where(ApiKey.id == key_id)
-        .where((ApiKey.last_used_at.is_(None)) | (ApiKey.last_used_at < now - LAST_USE_STEP))
+        .where((ApiKey.last_used_at.is_(None)) | (ApiKey.last_used_at < before))
         .values(last_used_at=now)
     )
+    assert isinstance(noted, CursorResult)
+    return noted.rowcount == 1
 
 
 def well_formed(presented: str) -> bool:

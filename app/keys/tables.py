@@ -20,7 +20,11 @@ class Controller(Base):
 
 
 class ApiKey(Base):
-    """Only a prefix, for people, and an HMAC of the key are kept: the key itself is shown once."""
+    """Only a prefix, for people, and an HMAC of the key are kept: the key itself is shown once.
+
+    `succeeds_id` is the key that this one takes the place of by rotation, and `holder_id` the first
+    of them all, which is the key itself where none came before: keys of one holder share it.
+    """
 
     __tablename__ = "api_keys"
 
@@ -30,6 +34,8 @@ class ApiKey(Base):
     prefix: Mapped[str] = mapped_column(String(16))
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     scopes: Mapped[list[Any]]
+    holder_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    succeeds_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrate
 from app.http.sessions import CurrentRuntime, Now
-from app.keys.auth import authenticate, bearer, require_scopes
+from app.keys.auth import bearer, identify, require_scopes
 from app.keys.scopes import Scope
 from app.metrics import figures
 from app.metrics.limit import limited
@@ -26,12 +26,13 @@ SCRAPE_SECONDS = 3.0
 
 
 def _may_read(
+    request: Request,
     runtime: CurrentRuntime,
     now: Now,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> None:
     if not runtime.settings.metrics_open:
-        require_scopes(authenticate(runtime, now, credentials), Scope.METRICS_READ)
+        require_scopes(identify(request, runtime, now, credentials), Scope.METRICS_READ)
 
 
 class _Read:

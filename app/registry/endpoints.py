@@ -22,12 +22,14 @@ from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
 from app.ids import DatasetId, ModelId, dataset_id, model_id
 from app.keys.auth import Caller, require
 from app.keys.scopes import Scope
-from app.registry import lookup, service, views
+from app.registry import lookup, pulls, service, views
 from app.registry.artifacts import SAFETENSORS
 from app.registry.policy import Policy
+from app.registry.pull_tables import VersionPull
 from app.registry.schemas import (
     DatasetView,
     ModelView,
+    RecipientView,
     RegisterDataset,
     RegisterModel,
     RegisterVersion,
@@ -181,11 +183,13 @@ def list_versions(
 
 @models.get("/{model}/versions/current/artifact", response_class=FileResponse)
 def pull_current_version(
-    model: ModelId, caller: Puller, session: ReadSession, runtime: CurrentRuntime
+    model: ModelId, caller: Puller, session: WriteSession, runtime: CurrentRuntime, now: Now
 ) -> FileResponse:
-    """The weights that the model serves at present; `ETag` is their SHA-256."""
-    found = lookup.get_model(session, model, controller=caller.controller_id)
-    version = lookup.current_versions(session, [found.id]).get(found.id)
+    """The weights that the model serves at present; `ETag` is their SHA-256. Who pulls which
+    version is recorded before the first byte is sent, and without the record none is."""
+    version = pulls.take_current(
+        session, model, controller=caller.controller_id, key=caller.key_id, now=now
+    )
     if version is None:
         raise service.ModelNotReady("The model has no version to serve yet.")
     sha256 = version.artifact_sha256
@@ -196,6 +200,23 @@ def pull_current_version(
         media_type=SAFETENSORS,
         headers={"ETag": f'"{sha256}"', "Lotus-Version": str(version.number)},
     )
+
+
+@models.get("/{model}/recipients")
+def list_recipients(
+    model: ModelId,
+    caller: Reader,
+    session: ReadSession,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[RecipientView]:
+    """Which keys pulled which version of the model, newest first by their first pull."""
+    lookup.get_model(session, model, controller=caller.controller_id)
+    rows, following = newest_first(session, pulls.pulls_of(model), VersionPull.id, cursor, limit)
+    shown = pulls.with_names(
+        session, pulls.pulls_of(model).where(VersionPull.id.in_([row.id for row in rows]))
+    )
+    return Page(items=[views.recipient(pull) for pull in reversed(shown)], next_cursor=following)
 
 
 @models.get("/{model}/versions/{number}")

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from app.http.free_json import free_json
 from app.http.problems import ProblemDocument
 from app.identities import DEFAULT_TYPE, TYPE_PATTERN, IdentityFormat
-from app.ids import DatasetId, ModelId, RunId, VersionId
+from app.ids import ApiKeyId, DatasetId, ModelId, RunId, VersionId
 from app.registry.policy import Policy, TrainingRecipe
 from app.registry.tables import ArtifactState, RegistrationState, SampleSplit, Task, VersionState
 
@@ -174,3 +174,16 @@ class VersionView(BaseModel):
 
 class VersionDetail(VersionView):
     metrics: dict[str, Any] | None
+
+
+class RecipientView(BaseModel):
+    """A key that pulled a version. `name` is what the key's holder is called."""
+
+    key: ApiKeyId
+    name: str
+    version: VersionId
+    number: int
+    sha256: str
+    first_at: datetime
+    last_at: datetime
+    count: Annotated[int, Field(description="Calls that were answered with the weights.")]

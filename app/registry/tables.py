@@ -13,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -221,5 +222,7 @@ class ModelVersion(Base):
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
     taken_back_at: Mapped[datetime | None]
+    # False for versions that were there before pulls were recorded: their recipients are not known.
+    pulls_recorded: Mapped[bool] = mapped_column(default=True, server_default=false())
     check_attempts: Mapped[int] = mapped_column(default=0)
     check_lease_until: Mapped[datetime | None]

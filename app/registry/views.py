@@ -5,12 +5,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.registry.policy import Policy, TrainingRecipe
+from app.registry.pulls import Pull
 from app.registry.schemas import (
     CurrentVersion,
     DatasetView,
     ModelView,
     Normalization,
     PauseView,
+    RecipientView,
     SubjectColumn,
     VersionDetail,
     VersionView,
@@ -64,6 +66,19 @@ def version(row: ModelVersion) -> VersionView:
 
 def version_detail(row: ModelVersion) -> VersionDetail:
     return VersionDetail.model_validate({**_version(row), "metrics": row.metrics})
+
+
+def recipient(found: Pull) -> RecipientView:
+    return RecipientView(
+        key=found.key.id,
+        name=found.key.name,
+        version=found.version.id,
+        number=found.version.number,
+        sha256=found.version.artifact_sha256,
+        first_at=found.pull.first_at,
+        last_at=found.pull.last_at,
+        count=found.pull.count,
+    )
 
 
 def _version(row: ModelVersion) -> dict[str, object]:

@@ -197,3 +197,36 @@ def test_a_description_that_cannot_be_used_is_one_line(
     result = lotus_here("datasets", "register", str(tmp_path))
     assert result.code == 1
     assert message in result.err and "Traceback" not in result.err
+
+
+RECIPIENT = {
+    "key": "key_1",
+    "name": "phone app",
+    "version": "ver_1",
+    "number": 3,
+    "sha256": "0" * 64,
+    "first_at": "2026-01-31T12:00:00Z",
+    "last_at": "2026-01-31T12:00:00Z",
+    "count": 2,
+}
+
+
+def test_recipients_of_a_model_are_found_by_its_name(
+    service: Service, lotus_here: LotusHere
+) -> None:
+    seen = service(
+        httpx2.Response(200, json={"items": [MODEL], "next_cursor": None}),
+        httpx2.Response(200, json={"items": [RECIPIENT], "next_cursor": None}),
+    )
+    shown = lotus_here("models", "recipients", "digits")
+    assert shown.code == 0
+    assert "phone app" in shown.out
+    assert seen[1].url.path == "/api/v1/models/mdl_1/recipients"
+
+
+def test_recipients_of_a_model_that_is_not_there_are_one_line(
+    service: Service, lotus_here: LotusHere
+) -> None:
+    service(httpx2.Response(200, json={"items": [], "next_cursor": None}))
+    refused = lotus_here("models", "recipients", "digits")
+    assert (refused.code, refused.err) == (1, "error: no model is named digits\n")

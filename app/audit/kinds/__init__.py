@@ -32,7 +32,7 @@ from app.audit.kinds.erasure import (
     VersionRestored,
 )
 from app.audit.kinds.evidence import CertificateRead, CertificateWritten
-from app.audit.kinds.keys import KeyCreated
+from app.audit.kinds.keys import KeyCreated, KeyRevoked, KeyRotated, KeyUsed, LoginRefused
 from app.audit.kinds.registry import (
     DatasetInvalid,
     DatasetReady,
@@ -43,6 +43,7 @@ from app.audit.kinds.registry import (
     PolicyChanged,
     ShardRewritten,
     VersionInvalid,
+    VersionPulled,
     VersionReady,
     VersionRegistered,
 )
@@ -69,8 +70,12 @@ __all__ = [
     "Facts",
     "ItemMoved",
     "KeyCreated",
+    "KeyRevoked",
+    "KeyRotated",
+    "KeyUsed",
     "Kind",
     "LogRewound",
+    "LoginRefused",
     "ModelInvalid",
     "ModelPaused",
     "ModelReady",
@@ -92,6 +97,7 @@ __all__ = [
     "VersionDestroyed",
     "VersionInvalid",
     "VersionPublished",
+    "VersionPulled",
     "VersionReady",
     "VersionRegistered",
     "VersionRestored",

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.audit.kinds.base import Actor, Facts, Kind
 from app.canonical import Code, Count, Sha256
-from app.ids import ControllerId, DatasetId, ModelId, VersionId
+from app.ids import ApiKeyId, ControllerId, DatasetId, ModelId, VersionId
 
 
 class ShardRewritten(Facts):
@@ -96,3 +96,15 @@ class PolicyChanged(Facts):
     model: ModelId
     policy_sha256: Sha256
     actor: Actor
+
+
+class VersionPulled(Facts):
+    """The first time that the key asked for the version's weights and was given them."""
+
+    kind = Kind.VERSION_PULLED
+    controller: ControllerId
+    model: ModelId
+    version: VersionId
+    number: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+    key: ApiKeyId

@@ -1,0 +1,29 @@
+"""What every answer says to browsers and caches, where its endpoint says nothing else."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+# What a controller may see is for nobody's cache.
+_UNLESS_SAID = (b"cache-control", b"no-store")
+
+
+class SafeHeaders:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message["headers"], *_ALWAYS]
+                if not any(name == _UNLESS_SAID[0] for name, _ in message["headers"]):
+                    headers.append(_UNLESS_SAID)
+                message["headers"] = headers
+            await send(message)
+
+        await self.app(scope, receive, with_headers)

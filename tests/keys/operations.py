@@ -1,0 +1,65 @@
+"""Every operation of the API, read from its description, so that a new one is tested unasked."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+DESCRIPTION = Path(__file__).parents[2] / "openapi.json"
+# These answer anybody; /metrics does so only where a setting says it.
+PUBLIC = {"livez", "readyz"}
+BY_SETTING = {"metrics"}
+# A body that fits its schema, for operations that cannot do without.
+BODIES: dict[str, dict[str, Any]] = {
+    "decide_erasure": {"item": "itm_" + "0" * 32, "action": "retry"},
+    "roll_back": {"reason": "tried by a test"},
+    "change_policy": {},
+    "register_version": {"artifact": "0" * 64},
+    "rotate_key": {},
+}
+
+
+class Operation(NamedTuple):
+    name: str
+    method: str
+    path: str
+    scopes: tuple[str, ...]
+
+    @property
+    def names_a_resource(self) -> bool:
+        return "{" in self.path
+
+    def call(
+        self, client: TestClient, ids: Mapping[str, str], headers: Mapping[str, str]
+    ) -> Response:
+        """`ids` maps the beginning of a path to what stands there."""
+        path = self.path
+        for beginning, identity in ids.items():
+            path = path.replace(beginning, beginning.partition("{")[0] + identity)
+        body = BODIES.get(self.name)
+        return client.request(self.method, path, headers=dict(headers), json=body)
+
+
+def operations() -> list[Operation]:
+    paths = json.loads(DESCRIPTION.read_text())["paths"]
+    return [
+        Operation(
+            name=operation["operationId"],
+            method=method.upper(),
+            path=path,
+            scopes=tuple(
+                scope
+                for need in operation.get("security", [])
+                for scopes in need.values()
+                for scope in scopes
+            ),
+        )
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    ]
+
+
+GUARDED = [one for one in operations() if one.name not in PUBLIC | BY_SETTING]
