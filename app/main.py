@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from app import health, observability
 from app.audit.endpoints import router as audit
 from app.config import Settings
+from app.erasure.decision_endpoints import router as decisions
 from app.erasure.endpoints import router as erasure_requests
 from app.erasure.pause_endpoints import router as pauses
 from app.erasure.rollback_endpoints import router as rollbacks
@@ -53,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.timings = Timings()
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    for router in (erasure_requests, runs, registry, pauses, rollbacks, audit):
+    for router in (erasure_requests, decisions, runs, registry, pauses, rollbacks, audit):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

@@ -10,18 +10,13 @@ from sqlalchemy.orm import Session
 from app.erasure.locks import lock_requests
 from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState, request_state_of
-from app.erasure.tables import ErasureItem, ReasonCode
+from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode
 from app.erasure.transitions import Cause, move_request
 from app.erasure.window import window_of_items
 from app.keyring import Keyring
 
-# States that a person set and that only a person lifts: items do not move a request out of them.
-_SET_BY_HAND = (
-    RequestState.AWAITING_APPROVAL,
-    RequestState.ON_HOLD,
-    RequestState.CANCELLED,
-    RequestState.REFUSED,
-)
+# Items do not move a request out of these.
+_OVER = (RequestState.CANCELLED, RequestState.REFUSED)
 
 
 def settle(
@@ -30,17 +25,18 @@ def settle(
     requests: Iterable[UUID],
     cause: Cause,
 ) -> None:
-    """Brings each request to the state that its items imply, and certifies those that complete."""
+    """Brings each request to the state that its items, a hold and an approval imply, and certifies
+    those that complete. Whoever puts a request on hold or lifts it writes that, and comes here."""
     certificates = Statements(session, keyring)
     for request in lock_requests(session, set(requests)):
-        if request.state in _SET_BY_HAND:
+        if request.state in _OVER:
             continue
         items = session.scalars(
             select(ErasureItem)
             .where(ErasureItem.request_id == request.id)
             .execution_options(populate_existing=True)
         ).all()
-        implied = request_state_of([item.state for item in items])
+        implied = implied_state(request, items)
         if implied is request.state:
             continue
         if implied is RequestState.COMPLETED:
@@ -56,6 +52,14 @@ def settle(
             certificates.write(request, now=cause.now)
         else:
             move_request(session, request, implied, cause, reason_code=_reason(implied, items))
+
+
+def implied_state(request: ErasureRequest, items: Iterable[ErasureItem]) -> RequestState:
+    return request_state_of(
+        [item.state for item in items],
+        held=request.hold_reason is not None,
+        unapproved=request.is_unapproved,
+    )
 
 
 def _reason(implied: RequestState, items: Iterable[ErasureItem]) -> ReasonCode | None:

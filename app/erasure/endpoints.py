@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import bell
-from app.erasure import cancelling, deciding, impact, intake, views
+from app.erasure import cancelling, deciding, impact, intake, lookup, views
 from app.erasure.intake import Submission
 from app.erasure.schemas import (
     DecideAction,
@@ -31,7 +31,6 @@ from app.http.pages import (
     Page,
     newest_first,
 )
-from app.http.problems import NotFound
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
 from app.ids import RequestId, request_id
 from app.keys.auth import Caller, require
@@ -42,11 +41,6 @@ router = APIRouter(prefix="/erasure-requests", tags=["erasure requests"])
 Reader = Annotated[Caller, Depends(require(Scope.REQUESTS_READ))]
 Writer = Annotated[Caller, Depends(require(Scope.REQUESTS_WRITE))]
 Decider = Annotated[Caller, Depends(require(Scope.REQUESTS_DECIDE))]
-
-
-class UnknownRequest(NotFound):
-    code = "unknown-request"
-    title = "No such erasure request"
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)
@@ -164,11 +158,7 @@ def decide_erasure(
 
 
 def _owned(session: Session, caller: Caller, id: UUID) -> ErasureRequest:
-    """An unknown id and another controller's are answered alike."""
-    request = session.get(ErasureRequest, id)
-    if request is None or request.controller_id != caller.controller_id:
-        raise UnknownRequest("There is no such request, or it is not yours.")
-    return request
+    return lookup.get_request(session, id, controller=caller.controller_id)
 
 
 def _identities(subjects: list[SubjectIdentity]) -> tuple[Identity, ...]:

@@ -19,6 +19,9 @@ from app.audit.kinds.base import (
 )
 from app.audit.kinds.erasure import (
     CandidateKept,
+    DeadlineExtended,
+    DeadlinePaused,
+    DeadlineResumed,
     ItemMoved,
     ModelPaused,
     ModelResumed,
@@ -59,6 +62,9 @@ __all__ = [
     "DatasetInvalid",
     "DatasetReady",
     "DatasetRegistered",
+    "DeadlineExtended",
+    "DeadlinePaused",
+    "DeadlineResumed",
     "Facts",
     "ItemMoved",
     "KeyCreated",

@@ -26,6 +26,10 @@ class RequestReceived(Facts):
 
 
 class RequestMoved(Facts):
+    """`until`: when somebody wants to look at a hold again. `approval`: what is asked for before
+    anything is done. `note_sha256`: of the salt and the text that a person wrote, which lie outside
+    the log and go with the case."""
+
     kind = Kind.REQUEST_MOVED
     controller: ControllerId
     request: RequestId
@@ -35,6 +39,9 @@ class RequestMoved(Facts):
     actor: Actor
     outcome: Code | None = None
     reason_code: Code | None = None
+    until: Instant | None = None
+    approval: Code | None = None
+    note_sha256: Sha256 | None = None
 
 
 class ItemMoved(Facts):
@@ -51,6 +58,7 @@ class ItemMoved(Facts):
     event: Code
     actor: Actor
     error_class: Code | None = None
+    reason_code: Code | None = None
 
 
 class RunFormed(Facts):
@@ -170,4 +178,42 @@ class ModelResumed(Facts):
     controller: ControllerId
     model: ModelId
     event: Code
+    actor: Actor
+
+
+class DeadlinePaused(Facts):
+    """The legal clock stands still from now on."""
+
+    kind = Kind.DEADLINE_PAUSED
+    controller: ControllerId
+    request: RequestId
+    reason: Code
+    due_at: Instant
+    extended_due_at: Instant | None
+    actor: Actor
+
+
+class DeadlineResumed(Facts):
+    """The legal clock runs again, and what it stood still for moves the dates."""
+
+    kind = Kind.DEADLINE_RESUMED
+    controller: ControllerId
+    request: RequestId
+    paused_since: Instant
+    due_at: Instant
+    extended_due_at: Instant | None
+    actor: Actor
+
+
+class DeadlineExtended(Facts):
+    """`notified_at`: when the person was told; `evidence_sha256`: of the letter that says so."""
+
+    kind = Kind.DEADLINE_EXTENDED
+    controller: ControllerId
+    request: RequestId
+    reason: Code
+    notified_at: Instant
+    evidence_sha256: Sha256 | None
+    due_at: Instant
+    extended_due_at: Instant
     actor: Actor
