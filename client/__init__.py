@@ -7,21 +7,27 @@ with LotusClient("http://127.0.0.1:8080", key) as lotus:
 """
 
 from client.answers import (
+    Approval,
     Artifact,
     AuditEntry,
     AuditHead,
     Certificate,
     CurrentVersion,
     Dataset,
+    Deadline,
+    Decision,
     Erasure,
     ErasureItem,
     ErasureSummary,
+    Hold,
     Model,
     ModelImpact,
     Pause,
+    PauseInterval,
     Run,
     RunSummary,
     Version,
+    Wait,
 )
 from client.erasures import ErasureCalls, Subject
 from client.problems import (
@@ -42,17 +48,21 @@ class LotusClient(RegistryCalls, ErasureCalls):
 
 
 __all__ = [
+    "Approval",
     "Artifact",
     "AuditEntry",
     "AuditHead",
     "Certificate",
     "CurrentVersion",
     "Dataset",
+    "Deadline",
+    "Decision",
     "DigestMismatch",
     "Erasure",
     "ErasureItem",
     "ErasureSummary",
     "FieldFault",
+    "Hold",
     "LotusClient",
     "LotusError",
     "LotusProblem",
@@ -60,6 +70,7 @@ __all__ = [
     "Model",
     "ModelImpact",
     "Pause",
+    "PauseInterval",
     "RegistrationInvalid",
     "Run",
     "RunSummary",
@@ -67,4 +78,5 @@ __all__ = [
     "TookTooLong",
     "UnexpectedAnswer",
     "Version",
+    "Wait",
 ]

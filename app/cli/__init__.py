@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from app.cli import demo, doctor, erasing, fleet, on_the_data, registering, serve
+from app.cli import deciding, demo, doctor, erasing, fleet, on_the_data, registering, serve
 from app.cli.output import Failure, print_error
 from client import LotusError
 
@@ -30,6 +30,14 @@ commands.add_typer(registering.datasets, name="datasets")
 commands.add_typer(registering.models, name="models")
 commands.command()(erasing.erase)
 commands.command()(erasing.status)
+for decide in (
+    deciding.approve,
+    deciding.refuse,
+    deciding.hold,
+    deciding.resume,
+    deciding.extend,
+):
+    commands.command()(decide)
 commands.add_typer(on_the_data.audit, name="audit")
 commands.command()(doctor.doctor)
 

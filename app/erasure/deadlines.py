@@ -113,8 +113,10 @@ def extension_fault(
         return ExtensionFault.PERIOD_OVER
     if notified > now:
         return ExtensionFault.NOT_YET_TOLD
-    # Told before now, and now is within the first period: so was the telling.
-    return ExtensionFault.TOLD_BEFORE_ASKING if notified < submitted else None
+    # Told before now, and now is within the first period: so was the telling. Days are compared,
+    # since many a letter has a date and no time.
+    before = notified.astimezone(UTC).date() < submitted.astimezone(UTC).date()
+    return ExtensionFault.TOLD_BEFORE_ASKING if before else None
 
 
 def on_the_clock(moment: datetime, paused_since: datetime | None) -> datetime:

@@ -133,7 +133,7 @@ AFTER = DUE + timedelta(seconds=1)
     [
         (noon("2026-03-20"), noon("2026-03-20"), None),
         (LAST, LAST, None),
-        (ASKED, noon("2026-03-20"), None),
+        (ASKED - timedelta(hours=12), noon("2026-03-20"), None),  # a date alone, of the same day
         (noon("2026-03-20"), AFTER, ExtensionFault.PERIOD_OVER),
         (noon("2026-03-20"), noon("2026-03-19"), ExtensionFault.NOT_YET_TOLD),
         (noon("2026-03-04"), noon("2026-03-19"), ExtensionFault.TOLD_BEFORE_ASKING),
