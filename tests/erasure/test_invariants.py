@@ -126,6 +126,42 @@ class Life(RuleBasedStateMachine):
             moved_on = state in ("scheduled", "running", "completed")
             assert state == before[identity] or (moved_on and before[identity] not in ENDED)
 
+    @rule(
+        action=st.sampled_from(["approve", "hold", "hold", "resume", "refuse", "extend"]),
+        back=BACK,
+        identity=st.booleans(),
+    )
+    def decide_on_the_whole(self, action: str, back: int, identity: bool) -> None:
+        """Where it may be done, it is; where it may not, nothing changes."""
+        sent = _back(self.sent, back)
+        body: dict[str, Any] | None = None
+        if action == "refuse":
+            body = {"reason_code": "legal_claims", "note": "stated by a test"}
+        elif action == "hold":
+            body = {"reason": "identity_question" if identity else "restriction"}
+        elif action == "extend":
+            body = {"reason": "complexity", "notified_at": self.world.now.isoformat()}
+        before = self._states()
+        answer = self.world.front.post(f"{URL}/{sent.identity}/{action}", json=body)
+        after = self._states()
+        was, now = before.pop(sent.identity), after.pop(sent.identity)
+        # 422: a clock that was put back shows a day before the person asked.
+        if answer.status_code == 409 or (action == "extend" and answer.status_code == 422):
+            assert (after, now) == (before, was)
+            return
+        assert answer.status_code == 202, answer.text
+        allowed = {
+            "approve": was == "awaiting_approval" and now not in ("awaiting_approval", "on_hold"),
+            "hold": was not in ("on_hold", *ENDED) and now == "on_hold",
+            "resume": was == "on_hold" and now != "on_hold",
+            "refuse": was not in ENDED and now == "refused",
+            "extend": was not in ENDED and now == was,
+        }
+        assert allowed[action], (was, now)
+        for one, state in after.items():
+            moved_on = state in ("scheduled", "running", "completed")
+            assert state == before[one] or (moved_on and before[one] not in ENDED)
+
     @precondition(lambda self: self._undecided())
     @rule(action=st.sampled_from(["retry", "retry", "accept", "refuse"]), back=BACK)
     def decide(self, action: str, back: int) -> None:
@@ -143,7 +179,10 @@ class Life(RuleBasedStateMachine):
 
     # Registrations
 
-    @rule(what=st.sampled_from(["version", "offer", "check", "model"]), model=st.integers(0, 2))
+    @rule(
+        what=st.sampled_from(["version", "offer", "check", "model", "policy"]),
+        model=st.integers(0, 2),
+    )
     def register(self, what: str, model: int) -> None:
         if what in ("version", "offer"):
             self.world.offer_version(self.world.models[model])
@@ -151,6 +190,8 @@ class Life(RuleBasedStateMachine):
             self.world.check_version()
         if what == "model" and len(self.world.models) < 5:
             self.world.add_late_model()
+        if what == "policy":
+            self.world.ask_for_approval(self.world.models[model])
 
     # Workers
 
@@ -207,6 +248,13 @@ class Life(RuleBasedStateMachine):
 
     def _a_person_decides_everything(self) -> None:
         """In favour of another attempt, one item after the other."""
+        for identity, state in self._states().items():
+            if state == "on_hold":
+                self._must(identity, "resume")
+        for identity, state in self._states().items():
+            if state == "awaiting_approval":
+                self._must(identity, "approve")
+        self.world.let_faults_stop()
         for _ in range(100):
             undecided = self._undecided()
             if not undecided:
@@ -219,6 +267,10 @@ class Life(RuleBasedStateMachine):
             assert answer.status_code == 202, answer.text
             self.world.let_faults_stop()
         raise AssertionError("there was no end to it")
+
+    def _must(self, identity: str, action: str) -> None:
+        answer = self.world.front.post(f"{URL}/{identity}/{action}")
+        assert answer.status_code == 202, answer.text
 
     def _work_on(self, claim: Claim | None, then: list[str]) -> None:
         if claim is not None:
