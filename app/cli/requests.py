@@ -49,7 +49,7 @@ def _facts(request: Erasure) -> Iterator[tuple[str, str | None]]:
         what = _AWAITED.get(request.state, "its next step")
         late = ", LATE" if request.waits_for.late else ""
         until = day(request.waits_for.until)
-        yield "waits for", f"{what} (by a {request.waits_for.by}, until {until}{late})"
+        yield "waits for", f"{what} ({request.waits_for.by}, until {until}{late})"
     if request.hold:
         end = f" until {day(request.hold.until)}" if request.hold.until else ""
         yield "held", request.hold.reason + end

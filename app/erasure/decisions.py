@@ -10,10 +10,11 @@ from uuid import UUID
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
+from app.audit import kinds, log
 from app.erasure.decision_tables import DecisionAction, RequestDecision
 from app.erasure.tables import ErasureRequest
 from app.erasure.transitions import Cause, Event
-from app.ids import api_key_id
+from app.ids import api_key_id, controller_id, request_id
 
 # As long as somebody may have to account for a decision. The closing of a case ends it sooner.
 NOTE_KEPT_FOR = timedelta(days=3 * 365)
@@ -58,7 +59,8 @@ def note_down(
     evidence_sha256: str | None = None,
     note: Note | None = None,
 ) -> Cause:
-    """Adds the row, and gives the cause of whatever follows from the decision."""
+    """Adds the row and its entry in the log, and gives the cause of whatever follows. The caller
+    holds the request and knows that the decision may be made."""
     session.add(
         RequestDecision(
             request_id=request.id,
@@ -74,8 +76,22 @@ def note_down(
         )
     )
     session.flush()
-    digest = note.sha256 if note else None
-    return Cause(_EVENTS[action], api_key_id(by.key), by.now, note_sha256=digest)
+    cause = Cause(_EVENTS[action], api_key_id(by.key), by.now)
+    log.append(
+        session,
+        kinds.RequestDecided(
+            controller=controller_id(request.controller_id),
+            request=request_id(request.id),
+            action=action,
+            reason=reason,
+            approval=request.approval,
+            until=until,
+            note_sha256=note.sha256 if note else None,
+            actor=cause.actor,
+        ),
+        now=by.now,
+    )
+    return cause
 
 
 def of(session: Session, request: UUID) -> Sequence[RequestDecision]:

@@ -68,15 +68,11 @@ class ChangedMeanwhile(Problem):
 
 @dataclass(frozen=True)
 class Cause:
-    """Why, by whom and when: the part of an audit entry that every move shares.
-
-    `note_sha256`: the salted hash of what a person wrote about it.
-    """
+    """Why, by whom and when: the part of an audit entry that every move shares."""
 
     event: Event
     actor: str
     now: datetime
-    note_sha256: str | None = None
 
 
 def move_request(
@@ -113,9 +109,6 @@ def move_request(
             actor=cause.actor,
             outcome=request.outcome,
             reason_code=request.hold_reason if to is RequestState.ON_HOLD else reason_code,
-            until=request.held_until if to is RequestState.ON_HOLD else None,
-            approval=request.approval if to is RequestState.AWAITING_APPROVAL else None,
-            note_sha256=cause.note_sha256,
         ),
         now=cause.now,
     )

@@ -145,7 +145,7 @@ def test_status_says_who_is_waited_for_and_what_became_of_the_deadline(
     lines = [line.strip() for line in lotus_here("status", ID).out.splitlines()]
     assert lines == [
         f"{ID}  on_hold",
-        "waits for: the end of the hold: lotus resume, or lotus refuse (by a decider, until "
+        "waits for: the end of the hold: lotus resume, or lotus refuse (decider, until "
         "2026-02-10, LATE)",
         "held: identity_question until 2026-02-10",
         "due: 2026-02-28  clock stopped",

@@ -94,7 +94,10 @@ def test_the_log_says_what_was_asked_for_and_who_gave_it(
     request = cases.submit("ada")
     cases.approve(request)
     first, second = entries_of(runtime, request, "erasure:request:moved")
-    assert (first["to_state"], first["approval"]) == ("awaiting_approval", "one")
+    (decided,) = entries_of(runtime, request, "erasure:request:decided")
+    assert first["to_state"] == "awaiting_approval"
+    assert (decided["action"], decided["approval"]) == ("approve", "one")
+    assert decided["actor"] == second["actor"]
     assert (second["to_state"], second["event"]) == ("scheduled", "approved")
     assert second["actor"] == cases.get(request)["decisions"][0]["decided_by"]
 

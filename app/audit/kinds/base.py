@@ -26,6 +26,7 @@ class Kind(StrEnum):
     CANDIDATE_KEPT = "erasure:candidate:kept"
     MODEL_PAUSED = "erasure:model:paused"
     MODEL_RESUMED = "erasure:model:resumed"
+    REQUEST_DECIDED = "erasure:request:decided"
     DEADLINE_PAUSED = "erasure:deadline:paused"
     DEADLINE_RESUMED = "erasure:deadline:resumed"
     DEADLINE_EXTENDED = "erasure:deadline:extended"

@@ -26,10 +26,6 @@ class RequestReceived(Facts):
 
 
 class RequestMoved(Facts):
-    """`until`: when somebody wants to look at a hold again. `approval`: what is asked for before
-    anything is done. `note_sha256`: of the salt and the text that a person wrote, which lie outside
-    the log and go with the case."""
-
     kind = Kind.REQUEST_MOVED
     controller: ControllerId
     request: RequestId
@@ -39,9 +35,6 @@ class RequestMoved(Facts):
     actor: Actor
     outcome: Code | None = None
     reason_code: Code | None = None
-    until: Instant | None = None
-    approval: Code | None = None
-    note_sha256: Sha256 | None = None
 
 
 class ItemMoved(Facts):
@@ -178,6 +171,25 @@ class ModelResumed(Facts):
     controller: ControllerId
     model: ModelId
     event: Code
+    actor: Actor
+
+
+class RequestDecided(Facts):
+    """A person decided about a whole request; what follows has entries of its own.
+
+    `approval`: what the models ask for. `until`: when somebody wants to look at a hold again, or
+    the extended deadline. `note_sha256`: of the salt and the text that the person wrote, which lie
+    outside the log and go with the case.
+    """
+
+    kind = Kind.REQUEST_DECIDED
+    controller: ControllerId
+    request: RequestId
+    action: Code
+    reason: Code | None
+    approval: Code
+    until: Instant | None
+    note_sha256: Sha256 | None
     actor: Actor
 
 
