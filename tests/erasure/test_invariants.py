@@ -33,6 +33,12 @@ ENDED = ("completed", "cancelled", "refused")
 PARTY = st.lists(st.sampled_from(CUSTOMERS), min_size=1, max_size=2, unique=True)
 BACK = st.integers(0, 6)
 STEPS = ("publish", "publish", "reject", "go_on", "crash", "fail", "put_down", "renew", "progress")
+# What a person may do about a request in these states; four of each, to choose by a number.
+DECISIONS = {
+    "awaiting_approval": ("approve", "approve", "hold", "refuse"),
+    "on_hold": ("resume", "resume", "resume", "extend"),
+}
+OTHERWISE = ("hold", "hold", "extend", "refuse")
 WORK = st.lists(st.sampled_from(STEPS), min_size=0, max_size=3)
 
 
@@ -71,8 +77,10 @@ class Life(RuleBasedStateMachine):
 
     # Callers
 
-    @initialize(parties=st.lists(PARTY, min_size=2, max_size=3))
-    def begin(self, parties: list[list[str]]) -> None:
+    @initialize(parties=st.lists(PARTY, min_size=2, max_size=3), asking=st.booleans())
+    def begin(self, parties: list[list[str]], asking: bool) -> None:
+        if asking:
+            self.world.ask_for_approval(self.world.models[0])
         for party in parties:
             self.submit(party, True, True, None)
 
@@ -127,13 +135,19 @@ class Life(RuleBasedStateMachine):
             assert state == before[identity] or (moved_on and before[identity] not in ENDED)
 
     @rule(
-        action=st.sampled_from(["approve", "hold", "hold", "resume", "refuse", "extend"]),
+        choice=st.integers(0, 3),
+        anyhow=st.sampled_from([None, None, None, None, "approve", "hold", "resume", "refuse"]),
         back=BACK,
         identity=st.booleans(),
     )
-    def decide_on_the_whole(self, action: str, back: int, identity: bool) -> None:
+    def decide_on_the_whole(
+        self, choice: int, anyhow: str | None, back: int, identity: bool
+    ) -> None:
         """Where it may be done, it is; where it may not, nothing changes."""
-        sent = _back(self.sent, back)
+        states = self._states()
+        still_open = [one for one in self.sent if states[one.identity] not in ENDED]
+        sent = _back(self.sent if anyhow or not still_open else still_open, back)
+        action = anyhow or DECISIONS.get(states[sent.identity], OTHERWISE)[choice]
         body: dict[str, Any] | None = None
         if action == "refuse":
             body = {"reason_code": "legal_claims", "note": "stated by a test"}
@@ -141,7 +155,7 @@ class Life(RuleBasedStateMachine):
             body = {"reason": "identity_question" if identity else "restriction"}
         elif action == "extend":
             body = {"reason": "complexity", "notified_at": self.world.now.isoformat()}
-        before = self._states()
+        before = dict(states)
         answer = self.world.front.post(f"{URL}/{sent.identity}/{action}", json=body)
         after = self._states()
         was, now = before.pop(sent.identity), after.pop(sent.identity)
