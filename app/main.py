@@ -11,6 +11,7 @@ from app.audit.endpoints import router as audit
 from app.audit.proof_endpoints import router as proofs
 from app.config import Settings
 from app.erasure.certificate_endpoints import router as certificates
+from app.erasure.decision_endpoints import router as decisions
 from app.erasure.endpoints import router as erasure_requests
 from app.erasure.pause_endpoints import router as pauses
 from app.erasure.recipient_endpoints import router as recipients
@@ -67,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     app.add_middleware(SafeHeaders)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    cases = (erasure_requests, certificates, recipients, runs)
+    cases = (erasure_requests, decisions, certificates, recipients, runs)
     for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys):
         api.include_router(router)
     app.include_router(api)

@@ -8,6 +8,7 @@ with LotusClient("http://127.0.0.1:8080", key) as lotus:
 
 from client.answers import (
     ApiKey,
+    Approval,
     Artifact,
     AuditEntry,
     AuditHead,
@@ -16,17 +17,22 @@ from client.answers import (
     Certificate,
     CurrentVersion,
     Dataset,
+    Deadline,
+    Decision,
     Erasure,
     ErasureItem,
     ErasureSummary,
+    Hold,
     Model,
     ModelImpact,
     NewApiKey,
     Pause,
+    PauseInterval,
     Recipient,
     Run,
     RunSummary,
     Version,
+    Wait,
 )
 from client.erasures import ErasureCalls, Subject
 from client.keys import KeyCalls
@@ -49,6 +55,7 @@ class LotusClient(RegistryCalls, ErasureCalls, KeyCalls):
 
 __all__ = [
     "ApiKey",
+    "Approval",
     "Artifact",
     "AuditEntry",
     "AuditHead",
@@ -57,11 +64,14 @@ __all__ = [
     "Certificate",
     "CurrentVersion",
     "Dataset",
+    "Deadline",
+    "Decision",
     "DigestMismatch",
     "Erasure",
     "ErasureItem",
     "ErasureSummary",
     "FieldFault",
+    "Hold",
     "LotusClient",
     "LotusError",
     "LotusProblem",
@@ -70,6 +80,7 @@ __all__ = [
     "ModelImpact",
     "NewApiKey",
     "Pause",
+    "PauseInterval",
     "Recipient",
     "RegistrationInvalid",
     "Run",
@@ -78,4 +89,5 @@ __all__ = [
     "TookTooLong",
     "UnexpectedAnswer",
     "Version",
+    "Wait",
 ]

@@ -107,6 +107,52 @@ class Certificate(Answer):
     issued_at: datetime | None = None
 
 
+class Wait(Answer):
+    """Who moves the request on, and by when it should have happened."""
+
+    by: str
+    since: datetime
+    until: datetime
+    late: bool
+
+
+class Hold(Answer):
+    reason: str
+    until: datetime | None = None
+
+
+class PauseInterval(Answer):
+    """The legal clock stood still; `until` is empty while it does."""
+
+    since: datetime
+    until: datetime | None = None
+
+
+class Deadline(Answer):
+    first_due_at: datetime
+    extended_due_at: datetime | None = None
+    extension_reason: str | None = None
+    notified_at: datetime | None = None
+    pauses: list[PauseInterval] = []
+
+
+class Decision(Answer):
+    """What a person decided about the whole request."""
+
+    action: str
+    reason: str | None = None
+    until: datetime | None = None
+    evidence_sha256: str | None = None
+    note: str | None = None
+    decided_by: str
+    decided_at: datetime
+
+
+class Approval(Answer):
+    asked: str
+    approved_at: datetime | None = None
+
+
 class ErasureSummary(Answer):
     id: str
     external_id: str | None = None
@@ -120,6 +166,8 @@ class ErasureSummary(Answer):
     received_at: datetime
     due_at: datetime
     overdue: bool
+    clock_paused_since: datetime | None = None
+    waits_for: Wait | None = None
     completed_at: datetime | None = None
     closes_at: datetime | None = None
     closed_at: datetime | None = None
@@ -135,6 +183,10 @@ class ErasureSummary(Answer):
 
 
 class Erasure(ErasureSummary):
+    approval: Approval | None = None
+    hold: Hold | None = None
+    deadline: Deadline | None = None
+    decisions: list[Decision] = []
     items: list[ErasureItem]
     certificate: Certificate | None = None
 

@@ -150,6 +150,47 @@ class ErasureCalls(Transport):
         """Who pulled weights that were trained on the person's samples."""
         return self.get(f"{REQUESTS}/{request}/recipients", CaseRecipients)
 
+    def approve(self, request: str) -> Erasure:
+        return self.send("POST", f"{REQUESTS}/{request}/approve", Erasure)
+
+    def refuse(self, request: str, reason_code: str, *, note: str | None = None) -> Erasure:
+        """Ends the whole request. `note` is for your own people; name no person in it."""
+        body = {"reason_code": reason_code, "note": note}
+        return self.send("POST", f"{REQUESTS}/{request}/refuse", Erasure, body)
+
+    def hold(
+        self,
+        request: str,
+        reason: str,
+        *,
+        until: datetime | None = None,
+        note: str | None = None,
+    ) -> Erasure:
+        """`reason` is `identity_question`, `restriction`, `legal_hold` or `internal_review`. The
+        first stops the legal clock where the law says so."""
+        body = {"reason": reason, "until": until and until.isoformat(), "note": note}
+        return self.send("POST", f"{REQUESTS}/{request}/hold", Erasure, body)
+
+    def resume(self, request: str) -> Erasure:
+        return self.send("POST", f"{REQUESTS}/{request}/resume", Erasure)
+
+    def extend(
+        self,
+        request: str,
+        reason: str,
+        *,
+        notified_at: datetime,
+        evidence_sha256: str | None = None,
+    ) -> Erasure:
+        """`reason` is `complexity` or `number_of_requests`; `notified_at` is when the person was
+        told, and `evidence_sha256` of the letter."""
+        body = {
+            "reason": reason,
+            "notified_at": notified_at.isoformat(),
+            "evidence_sha256": evidence_sha256,
+        }
+        return self.send("POST", f"{REQUESTS}/{request}/extend", Erasure, body)
+
     def get_run(self, run: str) -> Run:
         return self.get(f"{API}/runs/{run}", Run)
 

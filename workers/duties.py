@@ -5,7 +5,7 @@ import logging
 from datetime import datetime, timedelta
 
 from app.audit import sequencer
-from app.erasure import closing, leases, queue
+from app.erasure import closing, decisions, leases, queue
 from app.observability import fields
 from app.registry import checks
 from app.restore.service import is_paused
@@ -41,7 +41,13 @@ def sweep(runtime: Runtime, now: datetime) -> None:
 
 
 def clear(runtime: Runtime, now: datetime) -> None:
-    """Uploads that were never registered hold identities: they must not wait for a next one."""
+    """Uploads that were never registered hold identities: they must not wait for a next one. Nor
+    must what persons wrote about decisions outlast its time."""
+    with runtime.database.read() as session:
+        notes = decisions.any_over(session, now=now)
+    if notes:
+        with runtime.database.write() as session:
+            decisions.cut_over(session, now=now)
     clear_leftovers(runtime, now=now)
 
 

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from app.cli import (
+    deciding,
     demo,
     doctor,
     erasing,
@@ -42,6 +43,14 @@ commands.add_typer(registering.datasets, name="datasets")
 commands.add_typer(registering.models, name="models")
 commands.command()(erasing.erase)
 commands.command()(erasing.status)
+for decide in (
+    deciding.approve,
+    deciding.refuse,
+    deciding.hold,
+    deciding.resume,
+    deciding.extend,
+):
+    commands.command()(decide)
 commands.command()(evidence.certificate)
 commands.command()(evidence.verify)
 commands.add_typer(sealing.audit, name="audit")

@@ -10,7 +10,8 @@ import typer
 from app.cli.connection import connect
 from app.cli.figures import print_run
 from app.cli.following import follow
-from app.cli.output import AsJson, Failure, console, plain, print_json, print_rows
+from app.cli.output import AsJson, Failure, print_json, print_rows
+from app.cli.requests import due, print_request
 from client import Erasure, LotusClient, Run, Subject
 
 NEWEST = 20
@@ -82,26 +83,7 @@ def _status_of_all(lotus: LotusClient, *, as_json: bool) -> None:
         print_json({"items": [request.model_dump(mode="json") for request in newest]})
         return
     rows = [
-        [one.id, one.state, one.outcome, f"{one.due_at:%Y-%m-%d}", "overdue" if one.overdue else ""]
+        [one.id, one.state, one.outcome, due(one), one.waits_for.by if one.waits_for else ""]
         for one in newest
     ]
-    print_rows(rows, "request", "state", "outcome", "due", "")
-
-
-def print_request(request: Erasure) -> None:
-    out = console()
-    out.print(f"[bold]{request.id}[/bold]  {request.state}")
-    for label, value in (
-        ("outcome", request.outcome),
-        ("reason", request.reason_code),
-        ("earlier request", request.earlier_request),
-        ("due", f"{request.due_at:%Y-%m-%d}" + ("  OVERDUE" if request.overdue else "")),
-    ):
-        if value:
-            out.print(f"  {label}: {plain(value)}")
-    rows = [
-        [item.model_name, item.state, item.forget_count, item.run, item.error_class]
-        for item in request.items
-    ]
-    if rows:
-        print_rows(rows, "model", "state", ">samples", "run", "error")
+    print_rows(rows, "request", "state", "outcome", "due", "waits for")

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.audit.check import check
 from app.audit.tables import PendingEntry
 from app.doctor.findings import Finding, ok, problem, warning
 from app.erasure import breaker
-from app.erasure.states import LEASED_RUN, REQUEST, RUN, Owner, RunState
+from app.erasure.states import LEASED_RUN, REQUEST, RUN, Owner, RequestState, RunState
 from app.erasure.tables import ErasureRequest, Run
 from app.erasure.worker_tables import Worker, WorkerRole
 from app.ids import model_id, request_id, run_id
@@ -30,6 +30,10 @@ _ACTIONS = {
     Owner.WORKER: "Is a worker running, and is it free? Its log says what it does.",
     Owner.DECIDER: "A person must decide: POST /api/v1/erasure-requests/{id}/decide.",
     Owner.CONTROLLER: "Ask the organisation that sent it.",
+}
+_ACTIONS_IN = {
+    RequestState.AWAITING_APPROVAL: "Somebody must approve or refuse it: `lotus approve ID`.",
+    RequestState.ON_HOLD: "Somebody must look again: `lotus resume ID`, or `lotus refuse ID`.",
 }
 
 
@@ -74,12 +78,20 @@ def stuck(session: Session, *, now: datetime) -> Iterator[Finding]:
     for state, place in REQUEST.items():
         if place.owner is None or place.longest is None:
             continue
-        late = [ErasureRequest.state == state, ErasureRequest.updated_at < now - place.longest]
-        requests = _ids(session, ErasureRequest.id, late)
+        # A hold may have an end of its own.
+        late = or_(
+            ErasureRequest.held_until < now,
+            and_(
+                ErasureRequest.held_until.is_(None),
+                ErasureRequest.updated_at < now - place.longest,
+            ),
+        )
+        requests = _ids(session, ErasureRequest.id, [ErasureRequest.state == state, late])
         if requests:
             found = True
-            said = f"longer than {place.longest} in {state}: {_some(requests, request_id)}"
-            yield warning("states", said, _ACTIONS[place.owner])
+            term = "its end, or " if state is RequestState.ON_HOLD else ""
+            said = f"longer than {term}{place.longest} in {state}: {_some(requests, request_id)}"
+            yield warning("states", said, _ACTIONS_IN.get(state, _ACTIONS[place.owner]))
     for run_state, place in RUN.items():
         if place.owner is None or place.longest is None:
             continue

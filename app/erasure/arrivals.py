@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.audit.kinds import SERVICE
-from app.erasure import completion
+from app.erasure import approving, completion
 from app.erasure.intake import add_item
 from app.erasure.locks import lock_items, lock_requests
 from app.erasure.reopening import reopen
@@ -27,13 +27,15 @@ _ENDED = (RequestState.CANCELLED, RequestState.REFUSED)
 
 
 def model_ready(session: Session, keyring: Keyring, model: Model, *, now: datetime) -> int:
-    """Adds an item to every request that has training samples in the model's dataset."""
+    """Adds an item to every request that has training samples in the model's dataset. Those whose
+    approval does not suffice for this model wait for one; what is in a run already goes on."""
     cause = Cause(Event.MODEL_ADDED, SERVICE, now)
     found = _found_by_request(session, model)
     # Found before the lock: a case that ended in between is left out here.
     requests = [one for one in lock_requests(session, found) if _takes_models_in(one)]
     for request in requests:
         add_item(session, request, model, found[request.id], cause)
+        approving.ask_too(session, request, model)
     completion.settle(session, keyring, [request.id for request in requests], cause)
     return len(requests)
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.erasure.destroying import end_version
 from app.erasure.locks import lock_model
-from app.erasure.queue import effective_due
+from app.erasure.queue import is_overdue
 from app.erasure.states import ItemState
 from app.erasure.tables import ErasureItem, ErasureRequest
 from app.registry.tables import ModelVersion, VersionState
@@ -43,7 +43,7 @@ def _over(session: Session, now: datetime) -> list[tuple[UUID, str]]:
         ErasureItem.run_id == ModelVersion.run_id,
         ErasureItem.state == ItemState.NEEDS_DECISION,
         ErasureRequest.id == ErasureItem.request_id,
-        effective_due() <= now,
+        is_overdue(now),
     )
     rejected = select(ModelVersion.id).where(ModelVersion.state == VersionState.REJECTED)
     decided = session.scalars(rejected.where(~asked).order_by(ModelVersion.id)).all()

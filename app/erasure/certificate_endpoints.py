@@ -4,7 +4,6 @@ The certificates of a case follow each other: the newest holds, and the others c
 """
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy import select
@@ -13,8 +12,7 @@ from sqlalchemy.orm import Session
 from app.audit.kinds import CertificateRead
 from app.certificates import reading, service
 from app.certificates.tables import Certificate, CertificateState
-from app.erasure import views
-from app.erasure.endpoints import UnknownRequest
+from app.erasure import lookup, views
 from app.erasure.schemas import CertificateView
 from app.erasure.states import OPEN_REQUEST
 from app.erasure.tables import ErasureRequest
@@ -69,7 +67,7 @@ def get_request_certificate(
     """The newest certificate of a request, as a bundle that `lotus verify` checks offline. Each
     key's first reading of a day is entered in the audit log."""
     with runtime.database.read() as session:
-        request = _owned(session, caller, id)
+        request = lookup.get_request(session, id, controller=caller.controller_id)
         newest = service.newest(session, id)
         if newest is None:
             raise NoCertificate(
@@ -86,7 +84,7 @@ def list_request_certificates(
     id: RequestId, caller: Reader, session: ReadSession
 ) -> Page[CertificateView]:
     """All of them on one page, oldest first. Each names the one that it replaces."""
-    _owned(session, caller, id)
+    lookup.get_request(session, id, controller=caller.controller_id)
     rows = session.scalars(
         select(Certificate).where(Certificate.request_id == id).order_by(Certificate.id)
     )
@@ -110,13 +108,6 @@ def get_certificate(id: CertificateId, caller: Reader, runtime: CurrentRuntime, 
             raise UnknownCertificate("There is no such certificate, or it is not yours.")
         answer, noted = _bundle(session, caller, certificate, now)
     return _handed_out(runtime, caller, certificate, answer, noted, now)
-
-
-def _owned(session: Session, caller: Caller, id: UUID) -> ErasureRequest:
-    request = session.get(ErasureRequest, id)
-    if request is None or request.controller_id != caller.controller_id:
-        raise UnknownRequest("There is no such request, or it is not yours.")
-    return request
 
 
 def _bundle(

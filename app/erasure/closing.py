@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.certificates import service as certificates
 from app.certificates.statement import Destruction as Stated
-from app.erasure import destroying, reach, recipients
+from app.erasure import decisions, destroying, reach, recipients
 from app.erasure.closing_tables import Destroyed, Destruction
 from app.erasure.locks import lock_model, lock_requests
 from app.erasure.states import RequestState
@@ -77,6 +77,7 @@ def close(session: Session, keyring: Keyring, identity: UUID, *, now: datetime) 
     destroying.suppress(session, request, until=now + SUPPRESSED_FOR, now=now)
     links = destroying.empty_rows(session, keyring, rows, now=now)
     links += destroying.cut_links(session, request)
+    decisions.cut_notes(session, request.id)
     for version in versions:
         if version.state is not VersionState.DESTROYED:
             destroying.end_version(

@@ -16,13 +16,8 @@ from app.erasure.transitions import Cause, move_request
 from app.erasure.window import window_of_items
 from app.keyring import Keyring
 
-# States that a person set and that only a person lifts: items do not move a request out of them.
-_SET_BY_HAND = (
-    RequestState.AWAITING_APPROVAL,
-    RequestState.ON_HOLD,
-    RequestState.CANCELLED,
-    RequestState.REFUSED,
-)
+# Items do not move a request out of these.
+_OVER = (RequestState.CANCELLED, RequestState.REFUSED)
 
 
 def settle(
@@ -31,17 +26,18 @@ def settle(
     requests: Iterable[UUID],
     cause: Cause,
 ) -> None:
-    """Brings each request to the state that its items imply, and certifies how it ended."""
+    """Brings each request to the state that its items, a hold and an approval imply, and certifies
+    how it ended. Whoever puts a request on hold or lifts it writes that, and comes here."""
     certificates = Statements(session, keyring)
     for request in lock_requests(session, set(requests)):
-        if request.state in _SET_BY_HAND:
+        if request.state in _OVER:
             continue
         items = session.scalars(
             select(ErasureItem)
             .where(ErasureItem.request_id == request.id)
             .execution_options(populate_existing=True)
         ).all()
-        implied = request_state_of([item.state for item in items])
+        implied = implied_state(request, items)
         if implied is request.state:
             continue
         if implied is RequestState.COMPLETED:
@@ -69,6 +65,14 @@ def _completed(request: ErasureRequest) -> Completed | None:
     if request.completed_at is None or request.outcome is None:
         return None
     return Completed(request.completed_at, request.outcome)
+
+
+def implied_state(request: ErasureRequest, items: Iterable[ErasureItem]) -> RequestState:
+    return request_state_of(
+        [item.state for item in items],
+        held=request.hold_reason is not None,
+        unapproved=request.is_unapproved,
+    )
 
 
 def _reason(implied: RequestState, items: Iterable[ErasureItem]) -> ReasonCode | None:

@@ -1,21 +1,55 @@
 """When an answer is due, by law. Pure.
 
-GDPR Art. 12(3): one month from the person's request, extendable by two months. Periods in months
-are counted as Regulation (EEC) 1182/71 says: the day of the event does not count, the period ends
-with the day of the same number in the last month, or with that month's last day if there is none,
-and a period that would end on a Saturday, a Sunday or a public holiday ends with the next working
-day. CCPA (11 CCR 7021): 45 calendar days, extendable once by 45.
+GDPR Art. 12(3): one month from the person's request, extendable by two months, of which the person
+is told, with the reasons, within the first. Periods in months are counted as Regulation (EEC)
+1182/71 says: the day of the event does not count, the period ends with the day of the same number
+in the last month, or with that month's last day if there is none, and a period that would end on a
+Saturday, a Sunday or a public holiday ends with the next working day. While the controller doubts
+who the person is and has asked (Art. 12(6)), the clock stands still.
+
+CCPA (11 CCR 7021): 45 calendar days, extendable once by 45, with notice. They run regardless of the
+time that it takes to verify who asked, so nothing stops this clock.
 """
 
 import calendar
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
+from enum import StrEnum
 
 _LAST_SECOND = time(23, 59, 59, tzinfo=UTC)
-_CCPA_DAYS = 45
 _FIRST_WEEKEND_DAY = 5
+
+
+@dataclass(frozen=True)
+class Span:
+    """A length of time as laws name it."""
+
+    months: int = 0
+    days: int = 0
+
+    def after(self, day: date) -> date:
+        return add_months(day, self.months) + timedelta(days=self.days)
+
+
+@dataclass(frozen=True)
+class Law:
+    """`extended` counts from the person's request too, and is empty where none is allowed."""
+
+    first: Span
+    extended: Span | None = None
+    ends_on_a_working_day: bool = False
+    identity_stops_the_clock: bool = False
+
+
+GDPR = Law(
+    first=Span(months=1),
+    extended=Span(months=3),
+    ends_on_a_working_day=True,
+    identity_stops_the_clock=True,
+)
+CCPA = Law(first=Span(days=45), extended=Span(days=90))
+LAWS: Mapping[str, Law] = {"gdpr": GDPR, "ccpa": CCPA}
 
 
 @dataclass(frozen=True)
@@ -32,7 +66,7 @@ class Pause:
 
 def due_at(
     submitted: datetime,
-    regulation: Literal["gdpr", "ccpa"],
+    law: Law,
     *,
     extended: bool = False,
     pauses: Iterable[Pause] = (),
@@ -42,16 +76,52 @@ def due_at(
 
     Pauses move the day by their whole length, in days rounded up, before the weekend rule.
     """
-    asked = submitted.astimezone(UTC).date()
-    if regulation == "gdpr":
-        day = add_months(asked, 3 if extended else 1)
-    else:
-        day = asked + timedelta(days=_CCPA_DAYS * (2 if extended else 1))
+    span = law.extended if extended else law.first
+    if span is None:
+        raise ValueError("this law knows no extension")
+    day = span.after(submitted.astimezone(UTC).date())
     stood_still = sum((pause.end - pause.start for pause in pauses), timedelta())
     day += timedelta(days=-(-stood_still // timedelta(days=1)))
-    if regulation == "gdpr":
+    if law.ends_on_a_working_day:
         day = next_working_day(day, holidays)
     return datetime.combine(day, _LAST_SECOND)
+
+
+class ExtensionFault(StrEnum):
+    """Why an extension would not hold."""
+
+    NONE_ALLOWED = "none_allowed"
+    PERIOD_OVER = "period_over"
+    NOT_YET_TOLD = "not_yet_told"
+    TOLD_BEFORE_ASKING = "told_before_asking"
+
+
+def extension_fault(
+    law: Law,
+    *,
+    submitted: datetime,
+    due: datetime,
+    notified: datetime,
+    now: datetime,
+    paused_since: datetime | None = None,
+) -> ExtensionFault | None:
+    """`due` is the end of the first period, as pauses that are over have moved it. Since
+    `paused_since` the clock stands still, and it will be moved by what comes of that."""
+    if law.extended is None:
+        return ExtensionFault.NONE_ALLOWED
+    if on_the_clock(now, paused_since) > due:
+        return ExtensionFault.PERIOD_OVER
+    if notified > now:
+        return ExtensionFault.NOT_YET_TOLD
+    # Told before now, and now is within the first period: so was the telling. Days are compared,
+    # since many a letter has a date and no time.
+    before = notified.astimezone(UTC).date() < submitted.astimezone(UTC).date()
+    return ExtensionFault.TOLD_BEFORE_ASKING if before else None
+
+
+def on_the_clock(moment: datetime, paused_since: datetime | None) -> datetime:
+    """What the legal clock shows: while it stands still, the moment at which it stopped."""
+    return moment if paused_since is None else min(moment, paused_since)
 
 
 def add_months(day: date, months: int) -> date:

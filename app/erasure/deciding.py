@@ -13,31 +13,19 @@ from pydantic import ValidationError
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from app.erasure import breaker, completion, forming, ladder, publishing
+from app.erasure import breaker, completion, forming, ladder, publishing, refusing
 from app.erasure.ladder import Recipe
 from app.erasure.locks import items_of, lock_items, lock_model
-from app.erasure.states import LIVE_RUN, ItemState, RunState, RunStep
+from app.erasure.states import KEPT_BACK, LIVE_RUN, ItemState, RunState, RunStep
 from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode, Run
 from app.erasure.transitions import Cause, Event, IllegalMove, move_item
-from app.http.problems import FieldError, InvalidInput, NotFound, Problem, field_errors
+from app.http.problems import InvalidInput, NotFound, Problem, field_errors
 from app.keyring import Keyring
 from app.registry.method_settings import Method, checked, execution_of
 from app.registry.policy import Policy, TrainingRecipe
 from app.registry.tables import Model, ModelVersion, VersionState
 
 _WAITING = (ItemState.NEEDS_DECISION, ItemState.FAILED)
-# GDPR Art. 17(3) and Art. 12(5)(6): what a refusal may rest on. The other codes are the service's.
-REFUSALS = frozenset(
-    {
-        ReasonCode.FREEDOM_OF_EXPRESSION,
-        ReasonCode.LEGAL_OBLIGATION,
-        ReasonCode.PUBLIC_HEALTH,
-        ReasonCode.ARCHIVING_OR_RESEARCH,
-        ReasonCode.LEGAL_CLAIMS,
-        ReasonCode.IDENTITY_NOT_VERIFIED,
-        ReasonCode.MANIFESTLY_UNFOUNDED,
-    }
-)
 
 
 class ModelBusy(Problem):
@@ -83,6 +71,11 @@ def decide(
     model = lock_model(session, item.model_id)
     assert model is not None
     session.refresh(item)  # somebody else may have decided while this call waited
+    session.refresh(request)
+    if request.state in KEPT_BACK:
+        raise IllegalMove(
+            f"The request is {request.state}: nothing of it is decided before that has ended."
+        )
     if item.state not in _WAITING:
         raise IllegalMove(
             f"The item is {item.state}; a decision is asked for only while it is "
@@ -183,8 +176,8 @@ def _accept(session: Session, keyring: Keyring, item: ErasureItem, cause: Cause)
         raise CandidateDestroyed("They are kept until the due date at most. Retry or refuse.")
     if len(_waiting_with(session, run)) != len(items_of(session, run)):
         raise CandidateOutdated(
-            "A request whose samples this candidate unlearned was cancelled or refused since. "
-            "Retry without them."
+            "A request whose samples this candidate unlearned was cancelled, refused or put on "
+            "hold since. Retry without them."
         )
     if publishing.accept_candidate(session, keyring, run, cause) is RunState.SUPERSEDED:
         raise CandidateOutdated(
@@ -200,15 +193,7 @@ def _refuse(
     reason_code: ReasonCode | None,
     cause: Cause,
 ) -> None:
-    if reason_code not in REFUSALS:
-        raise InvalidInput(
-            "A refusal needs one of the legal reasons.",
-            errors=[
-                FieldError(
-                    field="reason_code", message=f"must be one of {', '.join(sorted(REFUSALS))}"
-                )
-            ],
-        )
+    reason_code = refusing.check_reason(reason_code)
     (item,) = lock_items(session, [item.id])
     move_item(
         session,
@@ -222,7 +207,18 @@ def _refuse(
 
 
 def _waiting_with(session: Session, run: Run) -> Sequence[ErasureItem]:
-    return [item for item in items_of(session, run) if item.state in _WAITING]
+    """Items that wait for a decision on this run, save those whose request is held back: one that
+    was held may be left here while the others went on, and wait for what came of a later run."""
+    items = [item for item in items_of(session, run) if item.run_id == run.id]
+    held_back = set(
+        session.scalars(
+            select(ErasureRequest.id).where(
+                ErasureRequest.id.in_([item.request_id for item in items]),
+                ErasureRequest.state.in_(KEPT_BACK),
+            )
+        )
+    )
+    return [item for item in items if item.state in _WAITING and item.request_id not in held_back]
 
 
 def _run_of(session: Session, item: ErasureItem) -> Run:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import bell
-from app.erasure import cancelling, deciding, impact, intake, views
+from app.erasure import cancelling, deciding, impact, intake, lookup, views
 from app.erasure.intake import Submission
 from app.erasure.schemas import (
     DecideAction,
@@ -31,7 +31,6 @@ from app.http.pages import (
     Page,
     newest_first,
 )
-from app.http.problems import NotFound
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
 from app.ids import RequestId, request_id
 from app.keys.auth import Caller, require
@@ -42,11 +41,6 @@ router = APIRouter(prefix="/erasure-requests", tags=["erasure requests"])
 Reader = Annotated[Caller, Depends(require(Scope.REQUESTS_READ))]
 Writer = Annotated[Caller, Depends(require(Scope.REQUESTS_WRITE))]
 Decider = Annotated[Caller, Depends(require(Scope.REQUESTS_DECIDE))]
-
-
-class UnknownRequest(NotFound):
-    code = "unknown-request"
-    title = "No such erasure request"
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)
@@ -71,7 +65,7 @@ def submit_erasure(
         else None
     )
     if known is not None:
-        request = owned(session, caller, known)
+        request = _owned(session, caller, known)
     else:
         submission = _submission(body, caller, digest)
         request, _ = intake.submit(session, runtime.keyring, submission, now=now)
@@ -119,7 +113,7 @@ def assess_impact(
 
 @router.get("/{id}")
 def get_erasure(id: RequestId, caller: Reader, session: ReadSession, now: Now) -> RequestDetail:
-    return views.detail(session, owned(session, caller, id), now=now)
+    return views.detail(session, _owned(session, caller, id), now=now)
 
 
 @router.post("/{id}/cancel", status_code=status.HTTP_202_ACCEPTED)
@@ -128,7 +122,7 @@ def cancel_erasure(
 ) -> RequestDetail:
     """Ends a request before anything of it is published. Requests that shared a run go on
     without it. A repeat changes nothing."""
-    request = owned(session, caller, id)
+    request = _owned(session, caller, id)
     cancelling.cancel(session, runtime.keyring, request, actor=caller.actor, now=now)
     bell.ring_after_commit(session, runtime.settings)
     return views.detail(session, request, now=now)
@@ -145,7 +139,7 @@ def decide_erasure(
 ) -> RequestDetail:
     """What a person does with an item in `needs_decision` or `failed`. A retry, a retraining and
     an acceptance concern every item of the run, a refusal this item alone."""
-    request = owned(session, caller, id)
+    request = _owned(session, caller, id)
     deciding.decide(
         session,
         runtime.keyring,
@@ -163,12 +157,8 @@ def decide_erasure(
     return views.detail(session, request, now=now)
 
 
-def owned(session: Session, caller: Caller, id: UUID) -> ErasureRequest:
-    """The caller's request. An unknown id and another controller's are answered alike."""
-    request = session.get(ErasureRequest, id)
-    if request is None or request.controller_id != caller.controller_id:
-        raise UnknownRequest("There is no such request, or it is not yours.")
-    return request
+def _owned(session: Session, caller: Caller, id: UUID) -> ErasureRequest:
+    return lookup.get_request(session, id, controller=caller.controller_id)
 
 
 def _identities(subjects: list[SubjectIdentity]) -> tuple[Identity, ...]:

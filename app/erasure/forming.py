@@ -52,33 +52,34 @@ def recipe_again(run: Run) -> Recipe:
 
 def recipe_after_failure(run: Run, policy: Policy) -> Recipe:
     """Nothing was measured, so the same is computed again: as the policy now says, or as the ladder
-    or a person chose."""
+    or a person chose. So it is after a run that a hold has taken items out of."""
     return recipe_of(policy) if run.step is RunStep.POLICY else recipe_again(run)
 
 
 def form_waiting(session: Session, model: Model, cause: Cause) -> tuple[Run | None, set[UUID]]:
     """A run of the items that wait for the model, those that waited longest first. Items of a run
-    that was taken apart come in parts of that run, never with others.
+    that was taken apart come in parts of that run, never with others; those that a hold took out of
+    a run follow on that run, at its rung.
 
     Also gives the requests whose items changed. The run is None if nothing waited, or if earlier
     runs turned out to have covered all that did.
     """
-    failed, items = _lock_waiting(session, model.id)
+    earlier, items = _lock_waiting(session, model.id)
     if not items:
         return None, set()
     policy = Policy.model_validate(model.policy)
-    if failed is None:
+    if earlier is None:
         run = form_run(session, model, items, recipe_of(policy), cause)
     else:
         run = form_run(
             session,
             model,
             items,
-            recipe_after_failure(failed, policy),
+            recipe_after_failure(earlier, policy),
             cause,
-            follows=failed,
-            rung=failed.rung,
-            step=failed.step,
+            follows=earlier,
+            rung=earlier.rung,
+            step=earlier.step,
         )
     return run, {item.request_id for item in items}
 
@@ -178,7 +179,7 @@ def forget_samples(session: Session, run: Run) -> set[int]:
 
 
 def _lock_waiting(session: Session, model: UUID) -> tuple[Run | None, list[ErasureItem]]:
-    """The items of the next run, and the failed run that they are a part of, if they are."""
+    """The items of the next run, and the run that they are left from, if they are."""
     waiting = (
         select(ErasureItem.id, ErasureItem.run_id)
         .where(ErasureItem.model_id == model, waits_for_a_run())
@@ -187,27 +188,30 @@ def _lock_waiting(session: Session, model: UUID) -> tuple[Run | None, list[Erasu
     first = session.execute(waiting.limit(1)).first()
     if first is None:
         return None, []
-    failed = session.get(Run, first.run_id) if first.run_id else None
-    if failed is None:
+    earlier = session.get(Run, first.run_id) if first.run_id else None
+    if earlier is None:
         waiting = waiting.where(ErasureItem.run_id.is_(None)).limit(MOST_ITEMS)
     else:
-        waiting = waiting.where(ErasureItem.run_id == failed.id)
-        waiting = waiting.limit(_size_of_part(session, failed))
+        waiting = waiting.where(ErasureItem.run_id == earlier.id)
+        waiting = waiting.limit(_size_of_part(session, earlier))
     chosen = {identity: run for identity, run in session.execute(waiting)}
     # Read before the lock: an item that was cancelled in between is left out here.
-    return failed, [
+    return earlier, [
         item
         for item in lock_items(session, chosen)
         if item.state is ItemState.SCHEDULED and item.run_id == chosen[item.id]
     ]
 
 
-def _size_of_part(session: Session, failed: Run) -> int:
-    """All that are left if the item to blame is known and has failed; else half of the run."""
+def _size_of_part(session: Session, run: Run) -> int:
+    """All that are left if nothing failed, or if the item to blame is known and has failed; else
+    half of the run."""
+    if run.state is RunState.SUPERSEDED:
+        return MOST_ITEMS
     items = session.scalar(
-        select(func.count()).select_from(RunItem).where(RunItem.run_id == failed.id)
+        select(func.count()).select_from(RunItem).where(RunItem.run_id == run.id)
     )
-    blamed = exists().where(ErasureItem.run_id == failed.id, ErasureItem.state == ItemState.FAILED)
+    blamed = exists().where(ErasureItem.run_id == run.id, ErasureItem.state == ItemState.FAILED)
     return MOST_ITEMS if session.scalar(select(blamed)) else -(-(items or 1) // 2)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
-from app.erasure import deadlines, matching, subjects
+from app.erasure import approving, deadlines, matching, subjects
 from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState
 from app.erasure.subjects import Identity, Reference
@@ -83,8 +83,9 @@ def submit(
         state=RequestState.RECEIVED,
         submitted_at=submitted_at,
         received_at=now,
-        due_at=deadlines.due_at(submitted_at, submission.regulation.value),
+        due_at=deadlines.due_at(submitted_at, deadlines.LAWS[submission.regulation]),
         paused=[],
+        approval=approving.asked_by(match.model for match in to_unlearn),
         body_digest=submission.body_digest,
         model_scope=[model_id(m) for m in submission.models] if submission.models else None,
         submitted_by=submission.submitted_by,
@@ -121,7 +122,8 @@ def submit(
     if to_unlearn:
         for match in to_unlearn:
             add_item(session, request, match.model, match.found, cause)
-        move_request(session, request, RequestState.SCHEDULED, cause)
+        waits = RequestState.AWAITING_APPROVAL if request.is_unapproved else RequestState.SCHEDULED
+        move_request(session, request, waits, cause)
     else:
         _close_without_work(session, request, matches, earlier, cause)
         Statements(session, keyring).write(request, now=now)

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from app.erasure import batching, breaker
 from app.erasure.batching import Waiting
-from app.erasure.states import LIVE_RUN, ItemState, RunState
+from app.erasure.states import KEPT_BACK, LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
 from app.registry.policy import Policy
 from app.registry.tables import Model
@@ -23,6 +23,8 @@ from app.restore import service as restore
 
 # Enough finished runs for a median that one odd run does not move.
 RUNS_MEASURED = 9
+
+_Asking = aliased(ErasureRequest)
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,25 @@ def effective_due() -> ColumnElement[Any]:
     return func.coalesce(ErasureRequest.extended_due_at, ErasureRequest.due_at)
 
 
+def is_overdue(now: datetime) -> ColumnElement[bool]:
+    """Of open requests. Where the legal clock stands still, it shows when it stopped."""
+    shown = func.coalesce(
+        ErasureRequest.paused_since, literal(now, ErasureRequest.paused_since.type)
+    )
+    return effective_due() < shown
+
+
 def waits_for_a_run() -> ColumnElement[bool]:
-    """Of items: scheduled, and in no run; or left by a failed run that was taken apart."""
-    taken_apart = exists().where(Run.id == ErasureItem.run_id, Run.state == RunState.FAILED)
+    """Of items: scheduled, and in no run; or left by a run that failed and was taken apart, or that
+    went on without it while its request was on hold. None whose request is held back."""
+    left = exists().where(
+        Run.id == ErasureItem.run_id, Run.state.in_([RunState.FAILED, RunState.SUPERSEDED])
+    )
+    held_back = exists().where(_Asking.id == ErasureItem.request_id, _Asking.state.in_(KEPT_BACK))
     return and_(
-        ErasureItem.state == ItemState.SCHEDULED, or_(ErasureItem.run_id.is_(None), taken_apart)
+        ErasureItem.state == ItemState.SCHEDULED,
+        or_(ErasureItem.run_id.is_(None), left),
+        ~held_back,
     )
 
 

@@ -7,8 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from app.erasure import recipients
-from app.erasure.endpoints import owned
+from app.erasure import lookup, recipients
 from app.http.sessions import ReadSession
 from app.ids import ApiKeyId, ModelId, RequestId
 from app.keys.auth import Caller, require
@@ -51,7 +50,8 @@ class CaseRecipients(BaseModel):
 def list_case_recipients(id: RequestId, caller: Reader, session: ReadSession) -> CaseRecipients:
     """Who pulled weights that were trained on this person's samples, and who of them has pulled
     newer ones since. Nobody for items that were cancelled or refused."""
-    found = recipients.of_case(session, owned(session, caller, id))
+    request = lookup.get_request(session, id, controller=caller.controller_id)
+    found = recipients.of_case(session, request)
     return CaseRecipients(
         items=[CaseRecipient(**asdict(one)) for one in found.recipients], complete=found.complete
     )

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from app.erasure import views
+from app.erasure import run_views
 from app.erasure.schemas import RunDetail, RunSummary
 from app.erasure.states import RunState
 from app.erasure.tables import Run
@@ -59,7 +59,7 @@ def list_runs(
     if state:
         query = query.where(Run.state.in_(state))
     rows, following = newest_first(session, query, Run.id, cursor, limit)
-    return Page(items=[views.run_summary(run) for run in rows], next_cursor=following)
+    return Page(items=[run_views.run_summary(run) for run in rows], next_cursor=following)
 
 
 @router.get("/runs/{id}")
@@ -67,7 +67,7 @@ def get_run(id: RunId, caller: Reader, session: ReadSession) -> RunDetail:
     run = session.get(Run, id)
     if run is None or session.get_one(Model, run.model_id).controller_id != caller.controller_id:
         raise UnknownRun("There is no such run, or it is not yours.")
-    return views.run_detail(session, run)
+    return run_views.run_detail(session, run)
 
 
 @router.get("/workers")

@@ -6,6 +6,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.certificates.tables import CertificateState
+from app.erasure.decision_schemas import (
+    ApprovalView,
+    DeadlineView,
+    DecisionView,
+    HoldView,
+    WaitView,
+)
 from app.erasure.states import ItemState, Outcome, RequestState, RunState, RunStep
 from app.erasure.tables import ErrorClass, LegalGround, ReasonCode, Regulation
 from app.identities import DEFAULT_TYPE, LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
@@ -117,7 +124,11 @@ class RequestSummary(BaseModel):
     submitted_at: datetime
     received_at: datetime
     due_at: datetime
-    overdue: bool
+    overdue: Annotated[
+        bool, Field(description="Not while the legal clock stands still within the period.")
+    ]
+    clock_paused_since: datetime | None
+    waits_for: Annotated[WaitView | None, Field(description="Empty once it has ended.")]
     completed_at: datetime | None
     closes_at: Annotated[
         datetime | None,
@@ -128,6 +139,10 @@ class RequestSummary(BaseModel):
 
 
 class RequestDetail(RequestSummary):
+    approval: ApprovalView
+    hold: HoldView | None
+    deadline: DeadlineView
+    decisions: Annotated[list[DecisionView], Field(description="Of the whole request.")]
     items: list[ItemView]
     certificate: CertificateView | None
 

@@ -96,10 +96,17 @@ _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 def _working(state: RequestState) -> set[RequestState]:
-    """Where a request's items may take it, in any order."""
-    return {_R.SCHEDULED, _R.RUNNING, _R.NEEDS_DECISION, _R.FAILED, _R.COMPLETED, _R.REFUSED} - {
-        state
-    }
+    """Where a request's items may take it, in any order; a model that is added later may ask for
+    an approval at any time."""
+    return {
+        _R.AWAITING_APPROVAL,
+        _R.SCHEDULED,
+        _R.RUNNING,
+        _R.NEEDS_DECISION,
+        _R.FAILED,
+        _R.COMPLETED,
+        _R.REFUSED,
+    } - {state}
 
 
 REQUEST: Mapping[RequestState, Place] = {
@@ -107,12 +114,11 @@ REQUEST: Mapping[RequestState, Place] = {
         Owner.SERVICE,
         _MINUTE,
         *_working(_R.RECEIVED),
-        _R.AWAITING_APPROVAL,
         _R.CANCELLED,
         _R.ON_HOLD,
     ),
     _R.AWAITING_APPROVAL: _waits(
-        Owner.DECIDER, 7 * _DAY, _R.SCHEDULED, _R.COMPLETED, _R.REFUSED, _R.CANCELLED, _R.ON_HOLD
+        Owner.DECIDER, 7 * _DAY, *_working(_R.AWAITING_APPROVAL), _R.CANCELLED, _R.ON_HOLD
     ),
     _R.SCHEDULED: _waits(Owner.WORKER, 7 * _DAY, *_working(_R.SCHEDULED), _R.CANCELLED, _R.ON_HOLD),
     _R.RUNNING: _waits(Owner.WORKER, _DAY, *_working(_R.RUNNING), _R.CANCELLED, _R.ON_HOLD),
@@ -122,7 +128,7 @@ REQUEST: Mapping[RequestState, Place] = {
     ),
     _R.FAILED: _waits(Owner.DECIDER, 7 * _DAY, *_working(_R.FAILED), _R.CANCELLED, _R.ON_HOLD),
     # Reopened by a rollback, a relapse, or a version trained elsewhere on the same data.
-    _R.COMPLETED: Place(frozenset({_R.SCHEDULED, _R.RUNNING})),
+    _R.COMPLETED: Place(frozenset({_R.AWAITING_APPROVAL, _R.SCHEDULED, _R.RUNNING})),
     _R.CANCELLED: Place(),
     _R.REFUSED: Place(),
 }
@@ -171,19 +177,32 @@ RUN: Mapping[RunState, Place] = {
 LIVE_RUN = (_N.QUEUED, _N.RUNNING, _N.VERIFYING, _N.PUBLISHING)
 # A run in one of these is held by a worker's lease.
 LEASED_RUN = (_N.RUNNING, _N.VERIFYING, _N.PUBLISHING)
+# No run is formed of the items of a request in one of these.
+KEPT_BACK = (_R.AWAITING_APPROVAL, _R.ON_HOLD)
 # The data subject of a request in one of these still waits for something.
 OPEN_REQUEST = tuple(state for state, place in REQUEST.items() if not place.ends)
 
 
-def request_state_of(items: list[ItemState]) -> RequestState:
+def request_state_of(
+    items: list[ItemState], *, held: bool = False, unapproved: bool = False
+) -> RequestState:
     """What a request with these items says of itself: the state that most needs attention.
 
     Cancelled items count only when nothing else is left. An item that was refused keeps the whole
-    request from ever reading as completed.
+    request from ever reading as completed. A hold, and an approval that is asked for and not given,
+    come before whatever the items say, as long as anything is left to be done.
     """
     if not items:
         raise ValueError("a request without items has no state to derive")
-    present = set(items)
+    worked = _of_items(set(items))
+    if REQUEST[worked].ends:
+        return worked
+    if held:
+        return _R.ON_HOLD
+    return _R.AWAITING_APPROVAL if unapproved else worked
+
+
+def _of_items(present: set[ItemState]) -> RequestState:
     for item, request in (
         (_I.NEEDS_DECISION, _R.NEEDS_DECISION),
         (_I.FAILED, _R.FAILED),

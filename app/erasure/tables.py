@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, BigId, enum_text
+from app.erasure.decision_tables import HoldReason
 from app.erasure.states import (
     LIVE_RUN,
     OPEN_REQUEST,
@@ -28,6 +29,7 @@ from app.erasure.states import (
     RunStep,
 )
 from app.ids import new_id
+from app.registry.policy import Approval
 
 
 class Regulation(StrEnum):
@@ -99,6 +101,7 @@ class ErasureRequest(Base):
             "received_at",
             "due_at",
             "extended_due_at",
+            "paused_since",
             sqlite_where=_is_open,
             postgresql_where=_is_open,
         ),
@@ -130,8 +133,18 @@ class ErasureRequest(Base):
     extended_due_at: Mapped[datetime | None]
     extension_reason: Mapped[str | None] = mapped_column(String(200))
     notified_at: Mapped[datetime | None]
-    # [{from, until}] in RFC 3339: intervals in which the legal clock stood still.
+    # [{from, until}] in RFC 3339: intervals in which the legal clock stood still. The due dates are
+    # moved by them. Where it stands still now, since when.
     paused: Mapped[list[Any]]
+    paused_since: Mapped[datetime | None]
+    # What the models concerned ask for; nothing is done before it is given.
+    approval: Mapped[Approval] = mapped_column(
+        enum_text(Approval), default=Approval.NONE, server_default=Approval.NONE
+    )
+    approved_at: Mapped[datetime | None]
+    # Of a request on hold; `held_until` is when somebody wants to look again.
+    hold_reason: Mapped[HoldReason | None] = mapped_column(enum_text(HoldReason))
+    held_until: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     # When closing has to look at the case: at the end of its rollback window, and once it is closed
     # until everything is destroyed. Empty if there is nothing to do.
@@ -145,6 +158,10 @@ class ErasureRequest(Base):
     row_version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime] = mapped_column(index=True)
+
+    @property
+    def is_unapproved(self) -> bool:
+        return self.approval is not Approval.NONE and self.approved_at is None
 
 
 class RequestSubject(Base):

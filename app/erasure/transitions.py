@@ -48,6 +48,10 @@ class Event(StrEnum):
     REOPENED = "reopened"
     ROLLED_BACK = "rolled_back"
     ITEMS_MOVED = "items_moved"
+    APPROVED = "approved"
+    HELD = "held"
+    RESUMED = "resumed"
+    EXTENDED = "extended"
 
 
 class IllegalMove(Problem):
@@ -80,7 +84,7 @@ def move_request(
     reason_code: ReasonCode | None = None,
     **values: Any,
 ) -> None:
-    _check("request", REQUEST[request.state].next, request.state, to)
+    check_request_move(request, to)
     came_from = request.state
     values |= {"reason_code": reason_code, "outcome": values.get("outcome")}
     if came_from is RequestState.COMPLETED:  # reopened: what it said of its end is no longer so
@@ -104,10 +108,15 @@ def move_request(
             event=cause.event,
             actor=cause.actor,
             outcome=request.outcome,
-            reason_code=reason_code,
+            reason_code=request.hold_reason if to is RequestState.ON_HOLD else reason_code,
         ),
         now=cause.now,
     )
+
+
+def check_request_move(request: ErasureRequest, to: RequestState) -> None:
+    """For callers that have more to do before the move itself."""
+    _check("request", REQUEST[request.state].next, request.state, to)
 
 
 def create_item(session: Session, item: ErasureItem, cause: Cause, *, controller: UUID) -> None:
@@ -205,6 +214,7 @@ def _log_item(
             event=cause.event,
             actor=cause.actor,
             error_class=item.error_class if item.state is ItemState.FAILED else None,
+            reason_code=item.reason_code if item.state is ItemState.REFUSED else None,
         ),
         now=cause.now,
     )

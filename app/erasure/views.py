@@ -1,25 +1,29 @@
-"""Rows of a case as the API shows them."""
+"""Requests as the API shows them."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy.orm import Session
 
 from app.certificates import service as certificates
 from app.certificates.tables import Certificate
-from app.erasure.schemas import (
-    CertificateView,
-    ItemView,
-    PublishedVersion,
-    RequestDetail,
-    RequestSummary,
-    RunDetail,
-    RunSummary,
+from app.erasure import decisions, holding
+from app.erasure.deadlines import on_the_clock
+from app.erasure.decision_schemas import (
+    ApprovalView,
+    DeadlineView,
+    DecisionView,
+    HoldView,
+    PauseInterval,
+    WaitView,
 )
-from app.erasure.states import OPEN_REQUEST, RunState
-from app.erasure.tables import ErasureItem, ErasureRequest, Run, RunItem
-from app.registry.tables import Model, ModelVersion
+from app.erasure.decision_tables import RequestDecision
+from app.erasure.schemas import CertificateView, ItemView, RequestDetail, RequestSummary
+from app.erasure.states import OPEN_REQUEST, REQUEST
+from app.erasure.tables import ErasureItem, ErasureRequest
+from app.registry.tables import Model
 
 
 def summary(request: ErasureRequest, *, now: datetime) -> RequestSummary:
@@ -36,6 +40,10 @@ def detail(session: Session, request: ErasureRequest, *, now: datetime) -> Reque
     newest = certificates.newest(session, request.id)
     return RequestDetail(
         **_summary_fields(request, now),
+        approval=ApprovalView(asked=request.approval, approved_at=request.approved_at),
+        hold=_hold(request),
+        deadline=_deadline(request),
+        decisions=[_decision(one) for one in decisions.of(session, request.id)],
         items=[_item(item, name) for item, name in items],
         certificate=certificate(newest) if newest else None,
     )
@@ -53,64 +61,9 @@ def certificate(row: Certificate) -> CertificateView:
     )
 
 
-def run_summary(run: Run) -> RunSummary:
-    return RunSummary(
-        id=run.id,
-        model=run.model_id,
-        base_version=run.base_version_id,
-        rung=run.rung,
-        step=run.step,
-        attempt=run.attempt,
-        state=run.state,
-        method=run.method,
-        mode=run.mode,
-        verdict=run.verdict,
-        progress=run.progress,
-        error_class=run.error_class,
-        created_at=run.created_at,
-        started_at=run.started_at,
-        finished_at=run.finished_at,
-    )
-
-
-def run_detail(session: Session, run: Run) -> RunDetail:
-    """Reads the big columns of this one run, which lists leave in the database."""
-    run = session.scalars(
-        select(Run)
-        .where(Run.id == run.id)
-        .options(undefer(Run.epochs), undefer(Run.metrics), undefer(Run.verdict_detail))
-        .execution_options(populate_existing=True)
-    ).one()
-    base = session.get_one(ModelVersion, run.base_version_id)
-    items = session.scalars(
-        select(RunItem.item_id).where(RunItem.run_id == run.id).order_by(RunItem.item_id)
-    ).all()
-    return RunDetail(
-        **run_summary(run).model_dump(exclude={"verdict"}),
-        base_number=base.number,
-        base_sha256=base.artifact_sha256,
-        settings=run.settings,
-        config=run.config,
-        seed=run.seed,
-        device=run.device,
-        epochs=run.epochs or [],
-        metrics=run.metrics,
-        verdict=run.verdict_detail,
-        published_version=_published(session, run),
-        error_detail=run.error_detail,
-        items=list(items),
-    )
-
-
-def _published(session: Session, run: Run) -> PublishedVersion | None:
-    if run.state is not RunState.SUCCEEDED:
-        return None
-    version = session.scalars(select(ModelVersion).where(ModelVersion.run_id == run.id)).one()
-    return PublishedVersion(id=version.id, number=version.number, sha256=version.artifact_sha256)
-
-
 def _summary_fields(request: ErasureRequest, now: datetime) -> dict[str, Any]:
     due_at = request.extended_due_at or request.due_at
+    shown = on_the_clock(now, request.paused_since)
     return {
         "id": request.id,
         "external_id": request.external_id,
@@ -123,12 +76,57 @@ def _summary_fields(request: ErasureRequest, now: datetime) -> dict[str, Any]:
         "submitted_at": request.submitted_at,
         "received_at": request.received_at,
         "due_at": due_at,
-        "overdue": request.state in OPEN_REQUEST and due_at < now,
+        "overdue": request.state in OPEN_REQUEST and due_at < shown,
+        "clock_paused_since": request.paused_since,
+        "waits_for": _wait(request, now),
         "completed_at": request.completed_at,
         "closes_at": request.next_closing_at if request.closed_at is None else None,
         "closed_at": request.closed_at,
         "updated_at": request.updated_at,
     }
+
+
+def _wait(request: ErasureRequest, now: datetime) -> WaitView | None:
+    place = REQUEST[request.state]
+    if place.owner is None or place.longest is None:
+        return None
+    until = request.held_until or request.updated_at + place.longest
+    return WaitView(by=place.owner, since=request.updated_at, until=until, late=until < now)
+
+
+def _hold(request: ErasureRequest) -> HoldView | None:
+    if request.hold_reason is None:
+        return None
+    return HoldView(reason=request.hold_reason, until=request.held_until)
+
+
+def _deadline(request: ErasureRequest) -> DeadlineView:
+    return DeadlineView(
+        first_due_at=request.due_at,
+        extended_due_at=request.extended_due_at,
+        extension_reason=request.extension_reason,
+        notified_at=request.notified_at,
+        pauses=list(_pauses(request)),
+    )
+
+
+def _pauses(request: ErasureRequest) -> Iterator[PauseInterval]:
+    for one in holding.pauses_of(request):
+        yield PauseInterval(since=one.start, until=one.end)
+    if request.paused_since is not None:
+        yield PauseInterval(since=request.paused_since, until=None)
+
+
+def _decision(row: RequestDecision) -> DecisionView:
+    return DecisionView(
+        action=row.action,
+        reason=row.reason,
+        until=row.until,
+        evidence_sha256=row.evidence_sha256,
+        note=row.note,
+        decided_by=row.decided_by,
+        decided_at=row.decided_at,
+    )
 
 
 def _item(item: ErasureItem, model_name: str) -> ItemView:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.audit.checkpoints import is_rewound, unsealed_since
 from app.audit.tables import PendingEntry
 from app.erasure import breaker
-from app.erasure.queue import effective_due
+from app.erasure.queue import effective_due, is_overdue
 from app.erasure.states import LEASED_RUN, OPEN_REQUEST, RUN, RunState
 from app.erasure.tables import IS_OPEN, ErasureRequest, Run
 from app.erasure.worker_tables import Worker, WorkerRole
@@ -46,8 +46,8 @@ def _requests(session: Session, now: datetime) -> Iterator[Metric]:
             ErasureRequest.state,
             func.count(),
             func.min(ErasureRequest.received_at),
-            func.count().filter(due < now),
-            func.count().filter(due >= now, due < now + DUE_SOON),
+            func.count().filter(is_overdue(now)),
+            func.count().filter(~is_overdue(now), due < now + DUE_SOON),
         )
         .where(IS_OPEN)
         .group_by(ErasureRequest.state)

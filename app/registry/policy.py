@@ -37,6 +37,14 @@ class LadderStep(StrEnum):
     RETRAIN = "retrain"
 
 
+class Approval(StrEnum):
+    """Who has to agree before a request concerns the model, from the least to the most strict."""
+
+    NONE = "none"
+    ONE = "one"
+    FOUR_EYES = "four_eyes"
+
+
 class Policy(_Choices):
     """`coalesce_seconds` is empty where the service's own setting holds; `mode` is LoTUS's.
 
@@ -59,6 +67,13 @@ class Policy(_Choices):
     mode: Mode = Mode.GUIDED
     settings: SettingsOfMethod = {}
     ladder: Annotated[tuple[LadderStep, ...], Field(max_length=len(LadderStep))] = tuple(LadderStep)
+    approval: Annotated[
+        Approval,
+        Field(
+            description="Of requests that are received from now on. one: a person approves each "
+            "before any run; four_eyes: a person who did not submit it."
+        ),
+    ] = Approval.NONE
     verification: VerificationPolicy = VerificationPolicy()
 
     @field_validator("settings")

@@ -9,7 +9,7 @@ from alembic import op
 from migrations.types import Time
 
 revision: str = "0011"
-down_revision: str | None = "0009"
+down_revision: str | None = "0010"
 
 
 def upgrade() -> None:

@@ -16,6 +16,8 @@ from app.config import Settings
 from app.doctor.broker import broker
 from app.doctor.findings import Level
 from app.erasure import leases
+from app.erasure.decision_tables import HoldReason
+from app.erasure.states import RequestState
 from app.erasure.tables import ErasureRequest, Run
 from app.erasure.worker_tables import Worker, WorkerRole
 from app.registry.tables import Dataset, Model, ModelVersion, VersionState
@@ -125,6 +127,17 @@ def _unsealed(runtime: Runtime) -> None:
         sequencer.sequence(session, now=datetime.now(UTC))
 
 
+def _hold(runtime: Runtime, *, until: datetime | None, days: int) -> None:
+    change(
+        runtime,
+        ErasureRequest,
+        state=RequestState.ON_HOLD,
+        hold_reason=HoldReason.LEGAL_HOLD,
+        held_until=until,
+        updated_at=datetime.now(UTC) - timedelta(days=days),
+    )
+
+
 AILMENTS: dict[str, tuple[Callable[[Runtime], object], str, str, str]] = {
     "the log does not continue what was signed": (
         _rewind,
@@ -170,6 +183,29 @@ AILMENTS: dict[str, tuple[Callable[[Runtime], object], str, str, str]] = {
         "states",
         "warning",
         "in scheduled: req_",
+    ),
+    "a request waits for its approval": (
+        lambda runtime: change(
+            runtime,
+            ErasureRequest,
+            state=RequestState.AWAITING_APPROVAL,
+            updated_at=datetime.now(UTC) - timedelta(days=8),
+        ),
+        "states",
+        "warning",
+        "7 days, 0:00:00 in awaiting_approval: req_",
+    ),
+    "a hold has outlasted its end": (
+        lambda runtime: _hold(runtime, until=datetime.now(UTC) - timedelta(minutes=1), days=0),
+        "states",
+        "warning",
+        "longer than its end, or 30 days, 0:00:00 in on_hold: req_",
+    ),
+    "a hold without an end lasts long": (
+        lambda runtime: _hold(runtime, until=None, days=31),
+        "states",
+        "warning",
+        "in on_hold: req_",
     ),
     "a run waits for too long": (
         _old_run,
@@ -238,6 +274,11 @@ def test_a_log_keeps_its_name_whatever_the_setting_says(
     warned, signed = findings(doctor("--json"), "sealing")
     assert warned["level"] == "warning" and "lotus-log/" in warned["says"]
     assert signed["level"] == "ok"
+
+
+def test_a_long_hold_with_an_end_ahead_is_no_ailment(doctor: Doctor, healthy: Runtime) -> None:
+    _hold(healthy, until=datetime.now(UTC) + timedelta(days=300), days=60)
+    assert bad(doctor("--json")) == broker_missing(healthy)
 
 
 def test_a_lease_that_nobody_takes_back_is_a_problem(doctor: Doctor, healthy: Runtime) -> None:

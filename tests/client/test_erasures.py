@@ -81,3 +81,28 @@ def test_audit_entries_of_one_request_are_asked_for_by_its_id() -> None:
     [found] = lotus.audit_entries(request="req_1")
     assert found.index is None
     assert dict(seen[0].url.params) == {"request": "req_1"}
+
+
+def test_a_decision_carries_what_was_given_and_nothing_else() -> None:
+    lotus, seen = answering(*[httpx2.Response(202, json=REQUEST)] * 3)
+    told = datetime(2026, 2, 3, 12, tzinfo=UTC)
+    lotus.hold("req_1", "restriction")
+    lotus.refuse("req_1", "legal_claims", note="in court")
+    lotus.extend("req_1", "complexity", notified_at=told)
+    assert [json.loads(one.content) for one in seen] == [
+        {"reason": "restriction"},
+        {"reason_code": "legal_claims", "note": "in court"},
+        {"reason": "complexity", "notified_at": "2026-02-03T12:00:00+00:00"},
+    ]
+    assert [one.url.path.rsplit("/", 1)[1] for one in seen] == ["hold", "refuse", "extend"]
+
+
+def test_an_older_service_that_says_nothing_of_decisions_is_understood() -> None:
+    lotus, _ = answering(httpx2.Response(200, json=REQUEST))
+    request = lotus.get_request("req_1")
+    assert (request.approval, request.hold, request.deadline, request.decisions) == (
+        None,
+        None,
+        None,
+        [],
+    )

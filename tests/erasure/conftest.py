@@ -1,9 +1,11 @@
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.http.sessions import utc_now
 from app.ids import model_id
 from app.registry.policy import Policy
 from app.runtime import Runtime
@@ -60,10 +62,49 @@ class Cases:
     def cancel(self, identity: str) -> Any:
         return self.api.post(f"{URL}/{identity}/cancel")
 
+    def approve(self, identity: str, key: str | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return self.api.post(f"{URL}/{identity}/approve", headers=headers)
+
+    def refuse(self, identity: str, reason: str = "legal_claims", **fields: Any) -> Any:
+        body = {"reason_code": reason, **fields}
+        return self.api.post(f"{URL}/{identity}/refuse", json=body)
+
+    def hold(self, identity: str, reason: str = "legal_hold", **fields: Any) -> Any:
+        return self.api.post(f"{URL}/{identity}/hold", json={"reason": reason, **fields})
+
+    def resume(self, identity: str) -> Any:
+        return self.api.post(f"{URL}/{identity}/resume")
+
+    def extend(self, identity: str, **fields: Any) -> Any:
+        told = datetime.now(UTC).isoformat()
+        body = {"reason": "complexity", "notified_at": told, **fields}
+        return self.api.post(f"{URL}/{identity}/extend", json=body)
+
     def decide(self, identity: str, **body: Any) -> Any:
         if "item" not in body:
             body["item"] = self.item(identity)["id"]
         return self.api.post(f"{URL}/{identity}/decide", json=body)
+
+
+@dataclass
+class Clock:
+    """What the service takes for the present."""
+
+    now: datetime
+
+    def at(self, text: str) -> None:
+        """A day (at noon, UTC) or a whole time."""
+        self.now = datetime.fromisoformat(text if "T" in text else f"{text}T12:00:00+00:00")
+
+
+@pytest.fixture
+def clock(api: TestClient) -> Clock:
+    """Starts on Thursday, 5 March 2026; a month later is Easter Sunday."""
+    clock = Clock(datetime(2026, 3, 5, 12, tzinfo=UTC))
+    app: Any = api.app
+    app.dependency_overrides[utc_now] = lambda: clock.now
+    return clock
 
 
 @pytest.fixture

@@ -9,8 +9,11 @@ from sqlalchemy.orm import Session
 from app.certificates.tables import Certificate
 from app.certificates.verify import read_statement
 from app.erasure import forming, subjects
+from app.erasure.deadlines import LAWS, due_at
+from app.erasure.holding import pauses_of
 from app.erasure.states import (
     ITEM,
+    KEPT_BACK,
     LIVE_RUN,
     REQUEST,
     ItemState,
@@ -23,12 +26,20 @@ from app.erasure.tables import (
     ErasureItem,
     ErasureRequest,
     ItemSample,
+    RequestSubject,
     Run,
     RunItem,
     UnlearnedSample,
 )
 from app.ids import item_id, model_id, request_id, run_id, version_id
-from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, VersionState
+from app.registry.tables import (
+    Model,
+    ModelVersion,
+    Sample,
+    SampleSplit,
+    SampleSubject,
+    VersionState,
+)
 from tests.erasure.replay import Replay, entries
 
 HUMAN = (Owner.DECIDER, Owner.CONTROLLER)
@@ -41,6 +52,8 @@ def all_hold(session: Session, first: Mapping[str, str]) -> None:
     what_is_published_is_unlearned_in_full(session)
     live_runs_see_no_sample_of_a_finished_or_an_open_case(session)
     requests_say_what_their_items_say(session)
+    what_is_kept_back_is_in_no_run_and_in_no_set(session)
+    clocks_stand_still_only_on_hold(session)
     the_log_explains_the_tables(session, first)
 
 
@@ -127,10 +140,51 @@ def requests_say_what_their_items_say(session: Session) -> None:
             select(ErasureItem.state).where(ErasureItem.request_id == request.id)
         ).all()
         if items and request.state not in (RequestState.CANCELLED, RequestState.REFUSED):
-            assert request.state is request_state_of(list(items))
-        if request.state is RequestState.CANCELLED:
+            held, unapproved = request.hold_reason is not None, request.is_unapproved
+            said = request_state_of(list(items), held=held, unapproved=unapproved)
+            assert request.state is said
+        if request.state in (RequestState.CANCELLED, RequestState.REFUSED):
             assert all(ITEM[state].ends for state in items)
+        if request.state is RequestState.CANCELLED:
             assert ItemState.PUBLISHED not in items
+
+
+def what_is_kept_back_is_in_no_run_and_in_no_set(session: Session) -> None:
+    """Of an unapproved request only what a run took before a later model asked goes on."""
+    kept = select(ErasureRequest.id).where(ErasureRequest.state.in_(KEPT_BACK))
+    for item, state, run in session.execute(
+        select(ErasureItem, ErasureRequest.state, Run)
+        .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
+        .outerjoin(Run, Run.id == ErasureItem.run_id)
+        .where(ErasureItem.request_id.in_(kept))
+    ):
+        if state is RequestState.ON_HOLD:
+            assert run is None or run.state not in LIVE_RUN or ITEM[item.state].ends
+            assert item.state is not ItemState.RUNNING
+        model = session.get_one(Model, item.model_id)
+        own = (
+            select(Sample.id)
+            .join(SampleSubject, SampleSubject.sample_id == Sample.id)
+            .join(RequestSubject, RequestSubject.subject_ref == SampleSubject.subject_ref)
+            .where(
+                RequestSubject.request_id == item.request_id,
+                Sample.dataset_id == model.dataset_id,
+            )
+        )
+        excluded = subjects.excluded_samples(session, model.id, model.dataset_id)
+        assert set(session.scalars(own)) <= excluded
+
+
+def clocks_stand_still_only_on_hold(session: Session) -> None:
+    for request in session.scalars(select(ErasureRequest)):
+        assert (request.hold_reason is not None) == (request.state is RequestState.ON_HOLD)
+        assert request.paused_since is None or request.hold_reason is not None
+        assert request.held_until is None or request.hold_reason is not None
+        law, pauses = LAWS[request.regulation], pauses_of(request)
+        assert request.due_at == due_at(request.submitted_at, law, pauses=pauses)
+        if request.extended_due_at is not None:
+            longer = due_at(request.submitted_at, law, extended=True, pauses=pauses)
+            assert request.extended_due_at == longer
 
 
 def the_log_explains_the_tables(session: Session, first: Mapping[str, str]) -> Replay:

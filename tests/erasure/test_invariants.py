@@ -33,6 +33,12 @@ ENDED = ("completed", "cancelled", "refused")
 PARTY = st.lists(st.sampled_from(CUSTOMERS), min_size=1, max_size=2, unique=True)
 BACK = st.integers(0, 6)
 STEPS = ("publish", "publish", "reject", "go_on", "crash", "fail", "put_down", "renew", "progress")
+# What a person may do about a request in these states; four of each, to choose by a number.
+DECISIONS = {
+    "awaiting_approval": ("approve", "approve", "hold", "refuse"),
+    "on_hold": ("resume", "resume", "resume", "extend"),
+}
+OTHERWISE = ("hold", "hold", "extend", "refuse")
 WORK = st.lists(st.sampled_from(STEPS), min_size=0, max_size=3)
 
 
@@ -71,8 +77,10 @@ class Life(RuleBasedStateMachine):
 
     # Callers
 
-    @initialize(parties=st.lists(PARTY, min_size=2, max_size=3))
-    def begin(self, parties: list[list[str]]) -> None:
+    @initialize(parties=st.lists(PARTY, min_size=2, max_size=3), asking=st.booleans())
+    def begin(self, parties: list[list[str]], asking: bool) -> None:
+        if asking:
+            self.world.ask_for_approval(self.world.models[0])
         for party in parties:
             self.submit(party, True, True, None)
 
@@ -126,6 +134,48 @@ class Life(RuleBasedStateMachine):
             moved_on = state in ("scheduled", "running", "completed")
             assert state == before[identity] or (moved_on and before[identity] not in ENDED)
 
+    @rule(
+        choice=st.integers(0, 3),
+        anyhow=st.sampled_from([None, None, None, None, "approve", "hold", "resume", "refuse"]),
+        back=BACK,
+        identity=st.booleans(),
+    )
+    def decide_on_the_whole(
+        self, choice: int, anyhow: str | None, back: int, identity: bool
+    ) -> None:
+        """Where it may be done, it is; where it may not, nothing changes."""
+        states = self._states()
+        still_open = [one for one in self.sent if states[one.identity] not in ENDED]
+        sent = _back(self.sent if anyhow or not still_open else still_open, back)
+        action = anyhow or DECISIONS.get(states[sent.identity], OTHERWISE)[choice]
+        body: dict[str, Any] | None = None
+        if action == "refuse":
+            body = {"reason_code": "legal_claims", "note": "stated by a test"}
+        elif action == "hold":
+            body = {"reason": "identity_question" if identity else "restriction"}
+        elif action == "extend":
+            body = {"reason": "complexity", "notified_at": self.world.now.isoformat()}
+        before = dict(states)
+        answer = self.world.front.post(f"{URL}/{sent.identity}/{action}", json=body)
+        after = self._states()
+        was, now = before.pop(sent.identity), after.pop(sent.identity)
+        # 422: a clock that was put back shows a day before the person asked.
+        if answer.status_code == 409 or (action == "extend" and answer.status_code == 422):
+            assert (after, now) == (before, was)
+            return
+        assert answer.status_code == 202, answer.text
+        allowed = {
+            "approve": was == "awaiting_approval" and now not in ("awaiting_approval", "on_hold"),
+            "hold": was not in ("on_hold", *ENDED) and now == "on_hold",
+            "resume": was == "on_hold" and now != "on_hold",
+            "refuse": was not in ENDED and now == "refused",
+            "extend": was not in ENDED and now == was,
+        }
+        assert allowed[action], (was, now)
+        for one, state in after.items():
+            moved_on = state in ("scheduled", "running", "completed")
+            assert state == before[one] or (moved_on and before[one] not in ENDED)
+
     @precondition(lambda self: self._undecided())
     @rule(action=st.sampled_from(["retry", "retry", "accept", "refuse"]), back=BACK)
     def decide(self, action: str, back: int) -> None:
@@ -143,7 +193,10 @@ class Life(RuleBasedStateMachine):
 
     # Registrations
 
-    @rule(what=st.sampled_from(["version", "offer", "check", "model"]), model=st.integers(0, 2))
+    @rule(
+        what=st.sampled_from(["version", "offer", "check", "model", "policy"]),
+        model=st.integers(0, 2),
+    )
     def register(self, what: str, model: int) -> None:
         if what in ("version", "offer"):
             self.world.offer_version(self.world.models[model])
@@ -151,6 +204,8 @@ class Life(RuleBasedStateMachine):
             self.world.check_version()
         if what == "model" and len(self.world.models) < 5:
             self.world.add_late_model()
+        if what == "policy":
+            self.world.ask_for_approval(self.world.models[model])
 
     # Workers
 
@@ -207,6 +262,13 @@ class Life(RuleBasedStateMachine):
 
     def _a_person_decides_everything(self) -> None:
         """In favour of another attempt, one item after the other."""
+        for identity, state in self._states().items():
+            if state == "on_hold":
+                self._must(identity, "resume")
+        for identity, state in self._states().items():
+            if state == "awaiting_approval":
+                self._must(identity, "approve")
+        self.world.let_faults_stop()
         for _ in range(100):
             undecided = self._undecided()
             if not undecided:
@@ -219,6 +281,10 @@ class Life(RuleBasedStateMachine):
             assert answer.status_code == 202, answer.text
             self.world.let_faults_stop()
         raise AssertionError("there was no end to it")
+
+    def _must(self, identity: str, action: str) -> None:
+        answer = self.world.front.post(f"{URL}/{identity}/{action}")
+        assert answer.status_code == 202, answer.text
 
     def _work_on(self, claim: Claim | None, then: list[str]) -> None:
         if claim is not None:

@@ -17,14 +17,15 @@ from app.erasure import arrivals, breaker, leases, publishing, rejecting
 from app.erasure.failing import Fault
 from app.erasure.leases import Claim
 from app.erasure.locks import Fence
-from app.erasure.states import LEASED_RUN, LIVE_RUN, ItemState, RunState
-from app.erasure.tables import ErasureItem, ErrorClass, Run
+from app.erasure.states import KEPT_BACK, LEASED_RUN, LIVE_RUN, ItemState, RunState
+from app.erasure.tables import ErasureItem, ErasureRequest, ErrorClass, Run
 from app.http.sessions import utc_now
 from app.ids import model_id, new_id, version_id
 from app.keys import service as keys
 from app.keys.scopes import ALL_SCOPES
 from app.main import create_app
 from app.registry import checks
+from app.registry.policy import Approval, Policy
 from app.registry.tables import (
     Dataset,
     Model,
@@ -224,14 +225,24 @@ class World:
     def add_late_model(self) -> None:
         """Registered after the requests that concern it."""
         with self.runtime.database.write() as session:
-            dataset = session.get_one(Dataset, session.get_one(Model, self.models[0]).dataset_id)
-            model = add_model(session, dataset, name=f"{new_id()}")
+            first = session.get_one(Model, self.models[0])
+            dataset = session.get_one(Dataset, first.dataset_id)
+            policy = Policy.model_validate(first.policy)  # whether it asks for approval, too
+            model = add_model(session, dataset, name=f"{new_id()}", policy=policy)
             version = session.scalars(
                 select(ModelVersion).where(ModelVersion.model_id == model.id)
             ).one()
             self.first[model_id(model.id)] = version_id(version.id)
             arrivals.model_ready(session, self.runtime.keyring, model, now=self.now)
         self.models.append(model.id)
+
+    def ask_for_approval(self, model: UUID) -> None:
+        """Of what is submitted from now on; asked for before, it is asked for no more."""
+        with self.runtime.database.write() as session:
+            row = session.get_one(Model, model)
+            policy = Policy.model_validate(row.policy)
+            asked = Approval.ONE if policy.approval is Approval.NONE else Approval.NONE
+            row.policy = policy.model_copy(update={"approval": asked}).model_dump(mode="json")
 
     def sweep(self) -> None:
         self.hands[0].sweep(self.now)
@@ -258,5 +269,12 @@ class World:
         with self.runtime.database.read() as session:
             checking = select(ModelVersion.id).where(ModelVersion.state == VersionState.CHECKING)
             live = select(Run.id).where(Run.state.in_(LIVE_RUN))
-            waiting = select(ErasureItem.id).where(ErasureItem.state == ItemState.SCHEDULED)
+            waiting = (
+                select(ErasureItem.id)
+                .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
+                .where(
+                    ErasureItem.state == ItemState.SCHEDULED,
+                    ErasureRequest.state.not_in(KEPT_BACK),
+                )
+            )
             return any(session.scalar(query.limit(1)) for query in (checking, live, waiting))

@@ -51,6 +51,7 @@ class ItemMoved(Facts):
     event: Code
     actor: Actor
     error_class: Code | None = None
+    reason_code: Code | None = None
 
 
 class RunFormed(Facts):
@@ -170,4 +171,61 @@ class ModelResumed(Facts):
     controller: ControllerId
     model: ModelId
     event: Code
+    actor: Actor
+
+
+class RequestDecided(Facts):
+    """A person decided about a whole request; what follows has entries of its own.
+
+    `approval`: what the models ask for. `until`: when somebody wants to look at a hold again, or
+    the extended deadline. `note_sha256`: of the salt and the text that the person wrote, which lie
+    outside the log and go with the case.
+    """
+
+    kind = Kind.REQUEST_DECIDED
+    controller: ControllerId
+    request: RequestId
+    action: Code
+    reason: Code | None
+    approval: Code
+    until: Instant | None
+    note_sha256: Sha256 | None
+    actor: Actor
+
+
+class DeadlinePaused(Facts):
+    """The legal clock stands still from now on."""
+
+    kind = Kind.DEADLINE_PAUSED
+    controller: ControllerId
+    request: RequestId
+    reason: Code
+    due_at: Instant
+    extended_due_at: Instant | None
+    actor: Actor
+
+
+class DeadlineResumed(Facts):
+    """The legal clock runs again, and what it stood still for moves the dates."""
+
+    kind = Kind.DEADLINE_RESUMED
+    controller: ControllerId
+    request: RequestId
+    paused_since: Instant
+    due_at: Instant
+    extended_due_at: Instant | None
+    actor: Actor
+
+
+class DeadlineExtended(Facts):
+    """`notified_at`: when the person was told; `evidence_sha256`: of the letter that says so."""
+
+    kind = Kind.DEADLINE_EXTENDED
+    controller: ControllerId
+    request: RequestId
+    reason: Code
+    notified_at: Instant
+    evidence_sha256: Sha256 | None
+    due_at: Instant
+    extended_due_at: Instant
     actor: Actor
