@@ -24,6 +24,7 @@ if settings.broker_url is None:
 
 # Every tick reads first and does nothing if nothing is due, so a doubled timetable does no harm.
 SEQUENCE_SECONDS, LOOK_SECONDS, CLOSE_SECONDS, CLEAR_SECONDS = 1.0, 1.0, 30.0, 3600.0
+FORGET_SECONDS = 3600.0
 
 
 def _every(task: str, seconds: float) -> dict[str, Any]:
@@ -82,6 +83,7 @@ app.conf.update(
         "sweep": _every("lotus.sweep", settings.sweep_seconds),
         "close": _every("lotus.close", CLOSE_SECONDS),
         "clear": _every("lotus.clear", CLEAR_SECONDS),
+        "forget": _every("lotus.forget", FORGET_SECONDS),
     },
     enable_utc=True,
     timezone="UTC",

@@ -24,7 +24,7 @@ from app.registry.checks import (
 )
 from app.runtime import Runtime
 from workers import dataset_check
-from workers.content import ContentProblem
+from workers.content import ContentProblem, SuppressedPersons
 from workers.leftovers import clear_leftovers
 from workers.parent import end_with_parent
 from workers.watchdog import unwatch, watch
@@ -139,9 +139,10 @@ def _beat(
 def _end_invalid(
     runtime: Runtime, check: DatasetCheck | VersionCheck, problem: Problem, now: datetime
 ) -> None:
+    rows = problem.rows if isinstance(problem, SuppressedPersons) else None
     with runtime.database.write() as session:
         if isinstance(check, DatasetCheck):
-            checks.end_dataset_invalid(session, check, problem, now=now)
+            checks.end_dataset_invalid(session, check, problem, suppressed_rows=rows, now=now)
         else:
             checks.end_version_invalid(session, check, problem, now=now)
 

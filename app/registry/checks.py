@@ -53,6 +53,7 @@ class DatasetContent:
 
     input_shape: Sequence[int]
     pseudonym_key_id: str
+    pseudonym_key_check: bytes
     split_counts: Mapping[str, int]
     suppressed_rows: int
 
@@ -138,6 +139,7 @@ def end_dataset_ready(
         state=RegistrationState.READY,
         input_shape=list(content.input_shape),
         pseudonym_key_id=content.pseudonym_key_id,
+        pseudonym_key_check=content.pseudonym_key_check,
         split_counts=dict(content.split_counts),
         suppressed_rows=content.suppressed_rows,
         ready_at=now,
@@ -156,19 +158,29 @@ def end_dataset_ready(
 
 
 def end_dataset_invalid(
-    session: Session, check: DatasetCheck, problem: Problem, *, now: datetime
+    session: Session,
+    check: DatasetCheck,
+    problem: Problem,
+    *,
+    suppressed_rows: int | None = None,
+    now: datetime,
 ) -> None:
+    """`suppressed_rows`: how many there are, where they are the problem."""
     _write(
         session,
         check,
         state=RegistrationState.INVALID,
         problem=problem.document(),
+        suppressed_rows=suppressed_rows,
         check_lease_until=None,
     )
     log.append(
         session,
         kinds.DatasetInvalid(
-            controller=check.dataset.controller_id, dataset=check.dataset.id, problem=problem.code
+            controller=check.dataset.controller_id,
+            dataset=check.dataset.id,
+            problem=problem.code,
+            suppressed_rows=suppressed_rows,
         ),
         now=now,
     )
