@@ -14,6 +14,11 @@ class UploadMissing(ContentProblem):
     title = "The upload is no longer there"
 
 
+class ContentTooLarge(ContentProblem):
+    code = "content-too-large"
+    title = "Reading the content takes too much memory"
+
+
 class SuppressedPersons(ContentProblem):
     """`rows`: how many. Which ones is not said: it would be kept with the dataset, and would tell a
     key that may only register who asked for an erasure."""
