@@ -154,8 +154,9 @@ IMAGES: dict[str, tuple[Any, str]] = {
     ),
     "50,000 pixels a side": (
         lambda: _claims(50_000),
-        "is larger than 4096 pixels a side",
+        f"cannot be decoded as {' or '.join(FORMATS)}",
     ),
+    "5,000 pixels a side": (lambda: _claims(5_000), "is larger than 4096 pixels a side"),
     "17 megabytes": (lambda: png(GREY) + bytes(17_000_000), "is larger than 16777216 bytes"),
 }
 
