@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 from redis import Redis
 from sqlalchemy import inspect, text
 
@@ -17,9 +18,12 @@ from tests.fleet.following import completed
 from tests.fleet.stack import Fleet, register
 
 
+pytestmark = pytest.mark.timeout(300)
+
+
 @contextmanager
 def everything_said_to(url: str) -> Iterator[list[bytes]]:
-    """Every command that the broker is sent meanwhile: its messages are gone once they are taken."""
+    """Every command that the broker is sent: its messages are gone once they are taken."""
     said: list[bytes] = []
     ending = threading.Event()
     with Redis.from_url(url, socket_timeout=1) as redis, redis.monitor() as monitor:
