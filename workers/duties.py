@@ -53,9 +53,12 @@ def forget(runtime: Runtime, now: datetime) -> None:
             return
         ended = ended_links.over(session, now=now)
         anything = bool(ended) or suppression.expired(session, now=now)
-    for request in ended:
-        with runtime.database.write() as session:
-            ended_links.cut(session, request, now=now)
+    while ended:
+        for request in ended:
+            with runtime.database.write() as session:
+                ended_links.cut(session, request, now=now)
+        with runtime.database.read() as session:
+            ended = ended_links.over(session, now=now)
     removed = suppression.AT_ONCE
     while anything and removed == suppression.AT_ONCE:
         with runtime.database.write() as session:

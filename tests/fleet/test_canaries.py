@@ -17,7 +17,6 @@ from tests.fleet import small
 from tests.fleet.following import completed
 from tests.fleet.stack import Fleet, register
 
-
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -60,7 +59,7 @@ def in_the_database(fleet: Fleet) -> bytes:
     return "\n".join(rows).encode()
 
 
-def kept_by(redis: Redis) -> bytes:  # type: ignore[type-arg]  # its stubs cannot say of what
+def kept_by(redis: Redis) -> bytes:
     return b"".join(key + (redis.dump(key) or b"") for key in redis.scan_iter())
 
 
