@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.erasure import arrivals, suppression
 from app.observability import fields
-from app.registry import checks
+from app.registry import attempts, checks
 from app.registry.checks import DatasetCheck, DatasetContent
 from app.registry.schemas import SubjectColumn
 from app.registry.tables import OnSuppressed
@@ -37,8 +37,8 @@ def register(
     short ones, and `ready` comes in the last.
     """
     removal.remove_rows(runtime, check, beat=beat)  # what a dead attempt may have left
-    if check.attempt > checks.LAST_ATTEMPT:
-        raise checks.crashed()
+    if check.attempt > attempts.LAST_ATTEMPT:
+        raise attempts.crashed()
     work = work_of(check.dataset.id, check.attempt)
     folder = runtime.artifacts.work_folder(work)
     try:

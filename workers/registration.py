@@ -16,10 +16,10 @@ from app.config import Settings
 from app.http.problems import Problem
 from app.observability import fields
 from app.registry import checks
+from app.registry.attempts import RegistrationCrashed
 from app.registry.checks import (
     DatasetCheck,
     LostRegistration,
-    RegistrationCrashed,
     VersionCheck,
 )
 from app.runtime import Runtime

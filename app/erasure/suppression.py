@@ -117,8 +117,10 @@ def search(
 
 
 def end(session: Session, controller: UUID, case: UUID, *, actor: str, now: datetime) -> int:
-    """Nobody is suppressed by this case any more, nor the same person by another: one who comes
-    back of his own will must not be kept out by an earlier case. Returns how many entries went."""
+    """Nobody is suppressed by this case any more, nor the same identities by another case: one who
+    comes back of his own will must not be kept out by an earlier one. What other identities an
+    earlier case had stays, since two persons may share an address. Returns how many entries went.
+    """
     of_person = select(SuppressionEntry.tag).where(
         SuppressionEntry.controller_id == controller,
         SuppressionEntry.request_id == case,

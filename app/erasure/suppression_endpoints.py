@@ -46,7 +46,7 @@ class KnownPerson(BaseModel):
 
 class EndedSuppression(BaseModel):
     request: RequestId
-    entries: Annotated[int, Field(description="Tags that are gone, of every case of the person.")]
+    entries: Annotated[int, Field(description="Tags that are gone, from every case that had them.")]
 
 
 @router.get("")
@@ -90,8 +90,8 @@ def search_suppressions(
 def end_suppression(
     request: RequestId, caller: Decider, session: WriteSession, now: Now
 ) -> EndedSuppression:
-    """Ends the suppression of a case's person before its time, whichever case it comes from: for a
-    person who gave a new consent. Cannot be taken back: nobody knows the person by name."""
+    """Ends the suppression of a case's identities before its time, whichever case it comes from:
+    for a person who gave a new consent. Cannot be taken back: nobody knows the person by name."""
     entries = suppression.end(session, caller.controller_id, request, actor=caller.actor, now=now)
     return EndedSuppression(request=request, entries=entries)
 

@@ -18,15 +18,8 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.http.problems import Problem
 from app.keys.tables import Controller
+from app.registry.attempts import LAST_ATTEMPT, crashed
 from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
-
-LAST_ATTEMPT = 3
-
-
-class RegistrationCrashed(Problem):
-    status = 422
-    code = "registration-crashed"
-    title = "The check ended without a result, repeatedly"
 
 
 class LostRegistration(Exception):
@@ -305,9 +298,3 @@ def _write(session: Session, check: DatasetCheck | VersionCheck, **values: Any) 
 def _trained_as(session: Session, version: ModelVersion) -> int:
     """Number of the version trained elsewhere from which this one descends."""
     return session.get_one(ModelVersion, version.lineage_id).number
-
-
-def crashed() -> RegistrationCrashed:
-    return RegistrationCrashed(
-        f"Reading the content was tried {LAST_ATTEMPT} times. Look at the worker's log."
-    )
