@@ -114,6 +114,23 @@ class Settings(BaseSettings):
             "broker's.",
         ),
     ] = None
+    suppression_days: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=36_500,
+            description="How long rows of a person whose case was closed are recognised when data "
+            "is registered again. Concerns cases that close from now on.",
+        ),
+    ] = 3 * 365
+    check_memory_bytes: Annotated[
+        int,
+        Field(
+            ge=512 * MEBIBYTE,
+            description="Most memory that checking one upload may take, on Linux; never more than "
+            "three quarters of what the machine has.",
+        ),
+    ] = 16 * 1024 * MEBIBYTE
     metrics_open: Annotated[
         bool,
         Field(description="Whether `/metrics` answers without a key: figures of all controllers."),

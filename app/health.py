@@ -13,6 +13,7 @@ from app import migrate
 from app.erasure.worker_tables import Worker, WorkerRole
 from app.http.sessions import CurrentRuntime, Now
 from app.metrics.figures import WORKER_SILENCE
+from app.registry import pseudonym_keys
 from app.restore.service import is_paused
 from app.runtime import Runtime
 
@@ -43,7 +44,7 @@ def livez() -> Live:
 @router.get("/readyz", responses={503: {"model": Ready}})
 def readyz(runtime: CurrentRuntime, now: Now, response: Response) -> Ready:
     """503 if requests cannot be accepted; `degraded` if they are accepted but nobody works."""
-    needed = [_database(runtime), _schema(runtime), _storage(runtime)]
+    needed = [_database(runtime), _schema(runtime), _storage(runtime), _keys(runtime)]
     wanted = [_workers(runtime, now), _not_paused(runtime)]
     status: Literal["ok", "degraded", "unavailable"] = "ok"
     if not all(check.ok for check in wanted):
@@ -77,6 +78,16 @@ def _storage(runtime: Runtime) -> Check:
     return Check(
         name="artifacts", ok=ok, detail="writable" if ok else "The folder cannot be written."
     )
+
+
+def _keys(runtime: Runtime) -> Check:
+    try:
+        with runtime.database.read() as session:
+            lacking = pseudonym_keys.in_use(session, runtime.keyring).lacking
+    except SQLAlchemyError:
+        return Check(name="keys", ok=False, detail="The database does not answer.")
+    detail = "A pseudonym key that registered data needs is missing: run `lotus doctor`."
+    return Check(name="keys", ok=not lacking, detail=detail if lacking else "all that data needs")
 
 
 def _workers(runtime: Runtime, now: datetime) -> Check:

@@ -40,6 +40,10 @@ class Keyring:
     def subject_ref(self, key_id: str, identity_type: str, value_sha256: str) -> bytes:
         return _hmac(self.pseudonym[key_id], _identity(identity_type, value_sha256))
 
+    def pseudonym_check(self, key_id: str) -> bytes:
+        """Tells another key under the same id from this one, and says nothing about it."""
+        return _hmac(self.pseudonym[key_id], b"key check")  # no identity: those hold a zero byte
+
     def suppression_tag(self, identity_type: str, value_sha256: str) -> bytes:
         return _hmac(self.suppression, _identity(identity_type, value_sha256))
 

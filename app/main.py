@@ -17,6 +17,7 @@ from app.erasure.pause_endpoints import router as pauses
 from app.erasure.recipient_endpoints import router as recipients
 from app.erasure.rollback_endpoints import router as rollbacks
 from app.erasure.run_endpoints import router as runs
+from app.erasure.suppression_endpoints import router as suppressions
 from app.http import problems
 from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     app.add_middleware(SafeHeaders)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    cases = (erasure_requests, decisions, certificates, recipients, runs)
+    cases = (erasure_requests, decisions, certificates, recipients, runs, suppressions)
     for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys):
         api.include_router(router)
     app.include_router(api)

@@ -1,5 +1,6 @@
 """What a process holds once it has read its settings: database, artifacts, keys."""
 
+import resource
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,6 +20,7 @@ class Runtime:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
+        _leave_no_core_dumps()
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         return cls(
             settings=settings,
@@ -29,3 +31,9 @@ class Runtime:
 
     def close(self) -> None:
         self.database.dispose()
+
+
+def _leave_no_core_dumps() -> None:
+    """A process that dies of a signal would leave its memory in a file: keys, and whatever persons
+    it was just reading about. Its children inherit this."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -42,6 +42,7 @@ class RegistryCalls(Transport):
         artifact: str,
         class_names: Sequence[str],
         subject_columns: Sequence[Mapping[str, str]],
+        on_suppressed: str = "flag",
     ) -> Dataset:
         """Answers at once, in state `checking`: see `wait_until_ready`."""
         body = {
@@ -50,6 +51,7 @@ class RegistryCalls(Transport):
             "artifact": artifact,
             "class_names": list(class_names),
             "subject_columns": [dict(column) for column in subject_columns],
+            "on_suppressed": on_suppressed,
         }
         return self.send("POST", f"{API}/datasets", Dataset, body)
 

@@ -75,3 +75,66 @@ def test_a_faulty_pseudonym_key_names_its_variable_and_not_its_value(text: str) 
     with pytest.raises(BadKey, match="LOTUS_PSEUDONYM_KEY") as caught:
         _decode_pseudonym(text)
     assert text not in str(caught.value)
+
+
+# Computed by hand: `printf %s jane.doe@example.com | sha256sum`.
+VECTORS = [
+    (
+        "email",
+        "  Jane.Doe@Example.COM\t",
+        "86e0b9e56c17cc4d12387e1949b85053fbe73bc3ce5a1188713a9d300cc6133d",
+    ),
+    (
+        "email",
+        "JOSE\u0301@Example.com",
+        "b0a53cf19e34d05b57bced7365c6b00ddbe38d62957e863de2a66a56c3b42cea",
+    ),
+    (
+        "email",
+        "Stra\u00dfe@EXAMPLE.de",
+        "7281afd3f5258ca191a9347070596d1b23a3e58e8f2f0006c165750bd98723aa",
+    ),
+    (
+        "email",
+        "jane+news@example.com",
+        "5a70ec8b461e4cac30f3a4b74cc1281e8ae664423f94429b738152ca14d81b77",
+    ),
+    (
+        "controller_customer_id",
+        " A-17\u00a0",
+        "73df676f27525e21f313b1dbac182d22e468095daf6a631dacd8276ce3686f1f",
+    ),
+    (
+        "controller_customer_id",
+        "0017",
+        "1ca028f07214879e7a13ac5fddab2db2f66149572a62e814e97e7ad4ba286f4c",
+    ),
+    (
+        "phone_number",
+        " +49 30 1234 ",
+        "e1ffb21a17328586572df84286e5f576e83a116cafe3525a98f8b7b7c7d01b7f",
+    ),
+    ("x", "\u212b", "0a94dc9d420d1142d6b71de60f9bf7e2f345a4d62c9f141b091539769ddf3075"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "expected"), VECTORS)
+def test_the_documented_normal_form_gives_the_documented_hash(
+    kind: str, value: str, expected: str
+) -> None:
+    assert value_sha256(kind, value, RAW) == expected
+    assert value_sha256(kind, f" {expected.upper()} ", HASHED) == expected
+
+
+def test_only_addresses_are_compared_without_case_and_nothing_is_left_out_of_them() -> None:
+    assert value_sha256("customer", "A", RAW) != value_sha256("customer", "a", RAW)
+    assert value_sha256("email", "jane.doe@x.org", RAW) != value_sha256(
+        "email", "janedoe@x.org", RAW
+    )
+    assert value_sha256("email", "jane+a@x.org", RAW) != value_sha256("email", "jane@x.org", RAW)
+
+
+def test_a_check_tells_keys_apart_and_is_no_reference() -> None:
+    other = Keyring(secret=b"s" * 32, pseudonym={"k1": b"x" * 32}, suppression=b"t" * 32)
+    assert RING.pseudonym_check("k1") != RING.pseudonym_check("k2") != other.pseudonym_check("k1")
+    assert RING.pseudonym_check("k1") != other.pseudonym_check("k1")

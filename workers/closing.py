@@ -81,8 +81,9 @@ def _one(
 
 
 def _close(runtime: Runtime, case: UUID, now: datetime) -> bool:
+    suppressed_for = timedelta(days=runtime.settings.suppression_days)
     with runtime.database.write() as session:
-        return closing.close(session, runtime.keyring, case, now=now)
+        return closing.close(session, runtime.keyring, case, suppressed_for=suppressed_for, now=now)
 
 
 def _rewrite(runtime: Runtime, shard: int, now: datetime) -> bool:

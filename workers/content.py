@@ -12,3 +12,24 @@ class ContentProblem(Problem):
 class UploadMissing(ContentProblem):
     code = "upload-missing"
     title = "The upload is no longer there"
+
+
+class ContentTooLarge(ContentProblem):
+    code = "content-too-large"
+    title = "Reading the content takes too much memory"
+
+
+class SuppressedPersons(ContentProblem):
+    """`rows`: how many. Which ones is not said: it would be kept with the dataset, and would tell a
+    key that may only register who asked for an erasure."""
+
+    code = "suppressed-persons"
+    title = "The dataset holds rows of persons whose data must not come back"
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(
+            f"{rows} row{'s belong' if rows != 1 else ' belongs'} to persons with an erasure "
+            "request that stands, or who are suppressed since their case was closed. Leave out the "
+            "rows of everybody who asked for erasure, or register with `on_suppressed: flag`."
+        )
+        self.rows = rows

@@ -1,23 +1,26 @@
 """One dataset from its uploaded manifest to shards and references, or to a problem."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import select
-
-from app.erasure.tables import SuppressionEntry
-from app.registry import checks
+from app.erasure import arrivals, suppression
+from app.observability import fields
+from app.registry import attempts, checks
 from app.registry.checks import DatasetCheck, DatasetContent
 from app.registry.schemas import SubjectColumn
+from app.registry.tables import OnSuppressed
 from app.runtime import Runtime
 from workers import removal
-from workers.content import UploadMissing
+from workers.content import SuppressedPersons, UploadMissing
 from workers.indexing import insert_rows
 from workers.leftovers import work_of
 from workers.manifest import open_manifest
 from workers.references import RowIndex
 from workers.shards import ShardFile, ShardWriter
+
+log = logging.getLogger("lotus.registration")
 
 
 def register(
@@ -34,8 +37,8 @@ def register(
     short ones, and `ready` comes in the last.
     """
     removal.remove_rows(runtime, check, beat=beat)  # what a dead attempt may have left
-    if check.attempt > checks.LAST_ATTEMPT:
-        raise checks.crashed()
+    if check.attempt > attempts.LAST_ATTEMPT:
+        raise attempts.crashed()
     work = work_of(check.dataset.id, check.attempt)
     folder = runtime.artifacts.work_folder(work)
     try:
@@ -66,18 +69,16 @@ def _read(
         writer.add(batch.inputs)
         beat()
     index.check()
+    if index.suppressed_rows and dataset.on_suppressed is OnSuppressed.REFUSE:
+        raise SuppressedPersons(index.suppressed_rows)
     return index, writer.finish(), manifest.input_shape or ()
 
 
 def _suppressed(runtime: Runtime, check: DatasetCheck, now: datetime) -> frozenset[bytes]:
+    """As of now: whoever asks while the rows are read finds no dataset yet, and is met by the model
+    that comes with it."""
     with runtime.database.read() as session:
-        return frozenset(
-            session.scalars(
-                select(SuppressionEntry.tag)
-                .where(SuppressionEntry.controller_id == check.dataset.controller_id)
-                .where(SuppressionEntry.until > now)
-            )
-        )
+        return suppression.tags(session, check.dataset.controller_id, now=now)
 
 
 def _store(
@@ -93,6 +94,7 @@ def _store(
     content = DatasetContent(
         input_shape=shape,
         pseudonym_key_id=index.key_id,
+        pseudonym_key_check=runtime.keyring.pseudonym_check(index.key_id),
         split_counts=counts,
         suppressed_rows=index.suppressed_rows,
     )
@@ -102,7 +104,13 @@ def _store(
         insert_rows(runtime, check, shards, index, beat=beat, now=now_fn())
         with runtime.database.write() as session:
             checks.end_dataset_ready(session, check, content, now=now_fn())
+            arrivals.dataset_ready(session, check.dataset.controller_id, index.key_id, index.met)
     except BaseException:
         removal.remove_rows(runtime, check, beat=beat)
         removal.remove_files(runtime, check, fresh, beat=beat)
         raise
+    if index.suppressed_rows:
+        log.warning(
+            "rows of persons whose data must not come back",
+            extra=fields(dataset=check.dataset.id, rows=index.suppressed_rows),
+        )

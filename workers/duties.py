@@ -5,7 +5,7 @@ import logging
 from datetime import datetime, timedelta
 
 from app.audit import sequencer
-from app.erasure import closing, decisions, leases, queue
+from app.erasure import closing, decisions, ended_links, leases, queue, suppression
 from app.observability import fields
 from app.registry import checks
 from app.restore.service import is_paused
@@ -49,6 +49,28 @@ def clear(runtime: Runtime, now: datetime) -> None:
         with runtime.database.write() as session:
             decisions.cut_over(session, now=now)
     clear_leftovers(runtime, now=now)
+
+
+def forget(runtime: Runtime, now: datetime) -> None:
+    """What was kept of persons for a time that is over: suppression tags, and references of
+    requests that were cancelled or refused. Nothing goes while the service is paused."""
+    with runtime.database.read() as session:
+        if is_paused(session):
+            return
+        ended = ended_links.over(session, now=now)
+        anything = bool(ended) or suppression.expired(session, now=now)
+    while ended:
+        for request in ended:
+            with runtime.database.write() as session:
+                ended_links.cut(session, request, now=now)
+        with runtime.database.read() as session:
+            ended = ended_links.over(session, now=now)
+    removed = suppression.AT_ONCE
+    while anything and removed == suppression.AT_ONCE:
+        with runtime.database.write() as session:
+            removed = suppression.expire(session, now=now)
+    if anything:
+        runtime.database.settle()
 
 
 def uploads_wait(runtime: Runtime, now: datetime) -> bool:

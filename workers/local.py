@@ -32,7 +32,7 @@ log = logging.getLogger("lotus.worker")
 TICK_SECONDS = 1.0
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 HEARTBEAT_EVERY = timedelta(seconds=15)
-CLEAR_EVERY = timedelta(hours=1)
+CLEAR_EVERY = FORGET_EVERY = timedelta(hours=1)
 
 
 class LocalWorker:
@@ -47,7 +47,8 @@ class LocalWorker:
         self.run: HeldRun | None = None
         self.registration: subprocess.Popen[bytes] | None = None
         self.closing: subprocess.Popen[bytes] | None = None
-        self.next_sweep = self.next_heartbeat = self.next_clearing = LONG_AGO
+        self.next_sweep = self.next_heartbeat = LONG_AGO
+        self.next_clearing = self.next_forgetting = LONG_AGO
 
     def tick(self, now: datetime) -> None:
         """Everything that may be due now; cheap if nothing is.
@@ -62,6 +63,7 @@ class LocalWorker:
             self._seal,
             self._sweep,
             self._clear,
+            self._forget,
             self._registrations,
             self._closings,
             self._reap,
@@ -118,6 +120,12 @@ class LocalWorker:
             return
         self.next_clearing = now + CLEAR_EVERY
         duties.clear(self.runtime, now)
+
+    def _forget(self, now: datetime) -> None:
+        if now < self.next_forgetting:
+            return
+        self.next_forgetting = now + FORGET_EVERY
+        duties.forget(self.runtime, now)
 
     def _beat(self, now: datetime) -> None:
         if now < self.next_heartbeat:

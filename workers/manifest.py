@@ -22,6 +22,7 @@ from workers.content import ContentProblem
 BATCH_ROWS = 256
 BATCH_BYTES = 64 * 1024 * 1024
 MOST_ROWS = 50_000_000
+MOST_COLUMNS = 1_000
 # Photographs grow some tenfold when decoded; drawings more, but not without end.
 MOST_GROWTH = 200
 FREE_GROWTH_BYTES = 1024 * 1024 * 1024
@@ -90,6 +91,10 @@ class Manifest:
                 batch.validate(full=True)
             except StopIteration:
                 return
+            except (
+                MemoryError
+            ):  # Arrow's is one of Arrow's errors too, and says nothing of the file
+                raise
             except (pa.ArrowException, OSError):
                 raise UnreadableManifest(
                     f"The file cannot be read after row {first_row}."
@@ -144,16 +149,32 @@ def open_manifest(
 ) -> Manifest:
     """Raises a ContentProblem unless the file is Parquet with the columns that were declared."""
     try:
+        metadata = pq.read_metadata(path)
+        if metadata.num_columns > MOST_COLUMNS:
+            raise ManifestTooLarge(f"A manifest may have at most {MOST_COLUMNS} columns.")
         schema = pq.read_schema(path)
         # As dictionaries, so that one large value, repeated, is held once.
-        file = pq.ParquetFile(path, read_dictionary=_byte_columns(pq.read_metadata(path)))
+        file = pq.ParquetFile(path, read_dictionary=_byte_columns(metadata))
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, KeyError, ValueError):
         raise UnreadableManifest("The file is not Parquet, or is cut short.") from None
     if file.metadata.num_rows > MOST_ROWS:
         raise ManifestTooLarge(f"A manifest may have at most {MOST_ROWS} rows.")
     _check_columns(schema, task, subject_columns)
     most_bytes = max(FREE_GROWTH_BYTES, MOST_GROWTH * path.stat().st_size)
+    if _declared_bytes(file.metadata) > most_bytes:
+        raise ManifestTooLarge(
+            f"Decompressed, the columns take more than {MOST_GROWTH} times the file's size."
+        )
     return Manifest(file, task, class_count, subject_columns, most_bytes)
+
+
+def _declared_bytes(metadata: pq.FileMetaData) -> int:
+    """As the file says itself; one that lies is stopped by the process's own limit of memory."""
+    return sum(
+        metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)
+    )
 
 
 def _byte_columns(metadata: pq.FileMetaData) -> list[str]:

@@ -45,6 +45,7 @@ class RowIndex:
         subject_columns: Sequence[SubjectColumn],
         suppressed_tags: frozenset[bytes],
     ) -> None:
+        """`met` gives, for each suppressed person in the rows, the reference under this key."""
         self.keyring = keyring
         self.key_id = keyring.pseudonym_key_id
         self.dataset = dataset
@@ -56,6 +57,7 @@ class RowIndex:
         self.subject_columns = bytearray()
         self.subject_refs = bytearray()
         self.suppressed_rows = 0
+        self.met: dict[bytes, bytes] = {}
         self._suppressed_tags = suppressed_tags
         self._reference = self._remembering()
 
@@ -105,10 +107,10 @@ class RowIndex:
             declared = self.columns[column]
             digest = value_sha256(declared.type, value, declared.format)
             tag = self.keyring.suppression_tag(declared.type, digest)
-            return (
-                self.keyring.subject_ref(self.key_id, declared.type, digest),
-                tag in self._suppressed_tags,
-            )
+            own = self.keyring.subject_ref(self.key_id, declared.type, digest)
+            if tag in self._suppressed_tags:
+                self.met[tag] = own
+            return own, tag in self._suppressed_tags
 
         return reference
 

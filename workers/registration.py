@@ -16,15 +16,16 @@ from app.config import Settings
 from app.http.problems import Problem
 from app.observability import fields
 from app.registry import checks
+from app.registry.attempts import RegistrationCrashed
 from app.registry.checks import (
     DatasetCheck,
     LostRegistration,
-    RegistrationCrashed,
     VersionCheck,
 )
 from app.runtime import Runtime
 from workers import dataset_check
-from workers.content import ContentProblem
+from workers.bounds import bound_memory
+from workers.content import ContentProblem, ContentTooLarge, SuppressedPersons
 from workers.leftovers import clear_leftovers
 from workers.parent import end_with_parent
 from workers.watchdog import unwatch, watch
@@ -81,6 +82,12 @@ def _process(
         try:
             _register(runtime, check, beat, now_fn)
         except (ContentProblem, RegistrationCrashed) as problem:
+            _end_invalid(runtime, check, problem, now_fn())
+        except MemoryError:
+            problem = ContentTooLarge(
+                "The worker's limit, LOTUS_CHECK_MEMORY_BYTES, was reached. Register the content "
+                "in smaller parts, or ask whoever operates the service for a higher limit."
+            )
             _end_invalid(runtime, check, problem, now_fn())
     except LostRegistration:
         raise
@@ -139,9 +146,10 @@ def _beat(
 def _end_invalid(
     runtime: Runtime, check: DatasetCheck | VersionCheck, problem: Problem, now: datetime
 ) -> None:
+    rows = problem.rows if isinstance(problem, SuppressedPersons) else None
     with runtime.database.write() as session:
         if isinstance(check, DatasetCheck):
-            checks.end_dataset_invalid(session, check, problem, now=now)
+            checks.end_dataset_invalid(session, check, problem, suppressed_rows=rows, now=now)
         else:
             checks.end_version_invalid(session, check, problem, now=now)
 
@@ -150,6 +158,7 @@ def main() -> int:
     end_with_parent()
     settings = Settings()
     observability.configure(settings.log_level)
+    bound_memory(settings.check_memory_bytes)
     runtime = Runtime.open(settings)
     lease = timedelta(seconds=settings.lease_seconds)
     longest = max(LONGEST_STEP, lease * LONGEST_STEP_IN_LEASES)

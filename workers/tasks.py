@@ -68,6 +68,11 @@ def clear() -> None:
     duties.clear(station.current().runtime, datetime.now(UTC))
 
 
+@app.task(name="lotus.forget")
+def forget() -> None:
+    duties.forget(station.current().runtime, datetime.now(UTC))
+
+
 @signals.task_failure.connect
 def _failed(sender: Any, exception: BaseException, einfo: Any, **_: Any) -> None:
     log.error("task failed", exc_info=exception, extra=fields(task=sender.name))

@@ -23,11 +23,7 @@ from workers.architectures import (
     WeightsMismatch,
 )
 from workers.content import ContentProblem, UploadMissing
-
-
-class UnreadableWeights(ContentProblem):
-    code = "unreadable-weights"
-    title = "The file is not a complete safetensors file"
+from workers.weights_header import check_header, unreadable
 
 
 class ArchitectureNotKnown(ContentProblem):
@@ -127,6 +123,7 @@ def _check_dataset(check: VersionCheck, config: ArchitectureConfig) -> None:
 
 
 def _check_tensors(check: VersionCheck, path: Path, beat: Callable[[], None]) -> None:
+    check_header(path)
     try:
         # Reads and checks the header; tensors are mapped one at a time. Nothing is unpickled.
         with safe_open(path, framework="pt") as file:
@@ -144,10 +141,7 @@ def _check_tensors(check: VersionCheck, path: Path, beat: Callable[[], None]) ->
                     )
                 beat()
     except (SafetensorError, OSError):
-        raise UnreadableWeights(
-            "Weights are accepted as safetensors only; this file has no valid header, or is cut "
-            "short."
-        ) from None
+        raise unreadable() from None
 
 
 def _check_fit(check: VersionCheck, stored: dict[str, TensorInfo]) -> None:

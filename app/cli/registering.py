@@ -96,6 +96,7 @@ def add_dataset(
         artifact=artifact,
         class_names=_needed(about, "class_names"),
         subject_columns=_needed(about, "subject_columns"),
+        on_suppressed=about.get("on_suppressed", "flag"),
     )
     with waiting("checking every row", as_json=as_json):
         return lotus.wait_until_ready(made)

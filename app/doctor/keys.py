@@ -1,15 +1,14 @@
 """The service's keys: there, distinct, private, and those that the data was indexed with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.doctor.findings import Finding, counted, ok, problem, warning
 from app.keyring import BadKey, Keyring, load_keyring
-from app.registry.tables import Dataset
+from app.registry import pseudonym_keys
 from app.signing import key_path
 
 FILES = ("pseudonym", "secret", "suppression")
@@ -69,21 +68,25 @@ def _readable_by_others(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def in_use(session: Session, ring: Keyring) -> Finding:
-    """Whether every dataset's pseudonym key is still there."""
-    rows = session.execute(
-        select(Dataset.pseudonym_key_id, func.count())
-        .where(Dataset.pseudonym_key_id.is_not(None))
-        .group_by(Dataset.pseudonym_key_id)
-    ).all()
-    lost = {str(key_id): count for key_id, count in rows if key_id not in ring.pseudonym}
-    if lost:
-        return problem(
-            "keys",
-            f"{counted(sum(lost.values()), 'dataset')} indexed under a missing pseudonym key: "
-            f"{', '.join(sorted(lost))}",
-            "Add the key to the end of LOTUS_PSEUDONYM_KEY: without it nobody in those datasets is "
-            "found, and their requests would end as no_match.",
-        )
-    present = ", ".join(ring.pseudonym)
-    return ok("keys", f"secret, suppression, pseudonym ({present}): all that the data needs")
+def in_use(session: Session, ring: Keyring) -> Iterator[Finding]:
+    """Whether every dataset's pseudonym key is still there, and which keys may go."""
+    use = pseudonym_keys.in_use(session, ring)
+    for lost, how in ((use.missing, "a missing"), (use.replaced, "another")):
+        if lost:
+            count = sum(use.datasets[key_id] for key_id in lost)
+            yield problem(
+                "keys",
+                f"{counted(count, 'dataset')} indexed under {how} pseudonym key: "
+                f"{', '.join(sorted(lost))}",
+                "Put the very key back under its id, at the end of LOTUS_PSEUDONYM_KEY or in "
+                "keys/pseudonym.key: without it nobody in those datasets is found. Until then "
+                "requests of their controllers are answered with 503.",
+            )
+    if not use.lacking:
+        present = ", ".join(_used(key_id, use.datasets) for key_id in ring.pseudonym)
+        yield ok("keys", f"secret, suppression, pseudonym ({present}): all that the data needs")
+
+
+def _used(key_id: str, datasets: Mapping[str, int]) -> str:
+    count = datasets.get(key_id, 0)
+    return f"{key_id}: {counted(count, 'dataset') if count else 'no dataset'}"

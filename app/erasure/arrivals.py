@@ -1,20 +1,22 @@
-"""When a model or a version arrives after a request: the requests that it concerns take it in.
+"""When a dataset, a model or a version arrives after a request: the requests that it concerns take
+it in.
 
 A request concerns it as long as its case is not closed, cancelled or refused, and unless the caller
 chose the models. A completed case is reopened: it stated something about every model there was.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, exists, func, select
+from sqlalchemy.orm import Session, aliased
 
 from app.audit.kinds import SERVICE
 from app.erasure import approving, completion
 from app.erasure.intake import add_item
-from app.erasure.locks import lock_items, lock_requests
+from app.erasure.locks import AT_ONCE, lock_items, lock_requests
 from app.erasure.reopening import reopen
 from app.erasure.states import ItemState, RequestState
 from app.erasure.subjects import Found
@@ -40,6 +42,38 @@ def model_ready(session: Session, keyring: Keyring, model: Model, *, now: dateti
     return len(requests)
 
 
+def dataset_ready(
+    session: Session, controller: UUID, key_id: str, met: Mapping[bytes, bytes]
+) -> int:
+    """Requests from before the dataset's pseudonym key was in use learn the reference that it gives
+    their person, or no model of the dataset would ever find them. `met` maps suppression tags, the
+    same under every key, to references. Returns how many were learned."""
+    learned = 0
+    tags = sorted(met)
+    for start in range(0, len(tags), AT_ONCE):
+        found = session.scalars(_unknowing(controller, key_id, tags[start : start + AT_ONCE])).all()
+        open_ = {
+            request.id
+            for request in lock_requests(session, {one.request_id for one in found})
+            if _takes_models_in(request)
+        }
+        known = {(one.request_id, one.position): one for one in found if one.request_id in open_}
+        session.add_all(
+            RequestSubject(
+                request_id=request,
+                position=position,
+                key_id=key_id,
+                identity_type=one.identity_type,
+                subject_ref=met[one.suppression_tag],
+                suppression_tag=one.suppression_tag,
+            )
+            for (request, position), one in known.items()
+        )
+        learned += len(known)
+    session.flush()
+    return learned
+
+
 def version_ready(
     session: Session, keyring: Keyring, version: ModelVersion, *, now: datetime
 ) -> int:
@@ -63,6 +97,26 @@ def version_ready(
     reopen(session, model, items, cause)
     completion.settle(session, keyring, {item.request_id for item in items}, cause)
     return len(items)
+
+
+def _unknowing(controller: UUID, key_id: str, tags: Sequence[bytes]) -> Select[RequestSubject]:
+    """Identities with these tags that have no reference under the key."""
+    own = aliased(RequestSubject)
+    return (
+        select(RequestSubject)
+        .join(ErasureRequest, ErasureRequest.id == RequestSubject.request_id)
+        .where(
+            ErasureRequest.controller_id == controller,
+            ErasureRequest.closed_at.is_(None),
+            RequestSubject.suppression_tag.in_(tags),
+            ~exists().where(
+                own.request_id == RequestSubject.request_id,
+                own.position == RequestSubject.position,
+                own.key_id == key_id,
+            ),
+        )
+        .order_by(RequestSubject.request_id, RequestSubject.position, RequestSubject.key_id)
+    )
 
 
 def _takes_models_in(request: ErasureRequest) -> bool:

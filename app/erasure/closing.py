@@ -26,8 +26,6 @@ from app.keyring import Keyring
 from app.registry.tables import Artifact, ArtifactState, DatasetShard, ModelVersion, VersionState
 from app.restore.service import is_paused
 
-# A person's data is flagged for so long when it is registered anew.
-SUPPRESSED_FOR = timedelta(days=3 * 365)
 # How soon a case is looked at again that somebody else's work, or a fault, holds up.
 SOON, AFTER_FAULT = timedelta(minutes=1), timedelta(hours=1)
 
@@ -55,9 +53,11 @@ def look_again(session: Session, identity: UUID, *, at: datetime) -> None:
         request.next_closing_at = at
 
 
-def close(session: Session, keyring: Keyring, identity: UUID, *, now: datetime) -> bool:
+def close(
+    session: Session, keyring: Keyring, identity: UUID, *, suppressed_for: timedelta, now: datetime
+) -> bool:
     """Decides, unless somebody still works with what would be destroyed, or the service is paused:
-    then it is for later.
+    then it is for later. For `suppressed_for` the person's data is recognised if it comes back.
 
     From here on nothing of the case can be taken back or reopened.
     """
@@ -74,7 +74,7 @@ def close(session: Session, keyring: Keyring, identity: UUID, *, now: datetime) 
     rows = reach.rows(session, request)
     shards = _lock_shards(session, {row.shard_id for row in rows})
     recipients.keep_versions(session, request)
-    destroying.suppress(session, request, until=now + SUPPRESSED_FOR, now=now)
+    destroying.suppress(session, request, until=now + suppressed_for, now=now)
     links = destroying.empty_rows(session, keyring, rows, now=now)
     links += destroying.cut_links(session, request)
     decisions.cut_notes(session, request.id)
@@ -83,7 +83,7 @@ def close(session: Session, keyring: Keyring, identity: UUID, *, now: datetime) 
             destroying.end_version(
                 session, version, reason="case_closed", request=request.id, now=now
             )
-    _write_down(session, request, links, len(rows), shards, versions, now)
+    _write_down(session, request, links, len(rows), shards, versions, now + suppressed_for, now)
     request.closed_at = request.next_closing_at = now
     request.updated_at, request.row_version = now, request.row_version + 1
     session.flush()
@@ -138,6 +138,7 @@ def _write_down(
     rows: int,
     shards: Sequence[DatasetShard],
     versions: Sequence[ModelVersion],
+    suppressed_until: datetime,
     now: datetime,
 ) -> None:
     weights = {version.artifact_sha256 for version in versions}
@@ -171,7 +172,7 @@ def _write_down(
             row_count=rows,
             shard_count=len(shards),
             version_count=len(versions),
-            suppressed_until=now + SUPPRESSED_FOR,
+            suppressed_until=suppressed_until,
         ),
         now=now,
     )

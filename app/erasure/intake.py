@@ -43,6 +43,12 @@ class ExternalIdTaken(Problem):
     title = "The external id belongs to another request"
 
 
+class ExternalIdNamesPerson(Problem):
+    status = 422
+    code = "external-id-names-person"
+    title = "The external id names a person"
+
+
 @dataclass(frozen=True)
 class Submission:
     controller: UUID
@@ -61,6 +67,7 @@ def submit(
     session: Session, keyring: Keyring, submission: Submission, *, now: datetime
 ) -> tuple[ErasureRequest, bool]:
     """The request and whether it is new. The same external id with the same body is a repeat."""
+    _check_external_id(submission)
     _keep_models_still(session, submission.controller)
     repeated = _repeat(session, submission)
     if repeated is not None:
@@ -158,6 +165,21 @@ def _repeat(session: Session, submission: Submission) -> ErasureRequest | None:
     if earlier is not None and not hmac.compare_digest(earlier.body_digest, submission.body_digest):
         raise ExternalIdTaken("A request with this external id exists and its body differs.")
     return earlier
+
+
+def _check_external_id(submission: Submission) -> None:
+    """It stays with the case for ever, in plain text: it must be a number of the case and not an
+    address or an identity of the person."""
+    given = submission.external_id
+    if given is None:
+        return
+    own = {identity.value.strip().casefold() for identity in submission.identities}
+    if "@" in given or given.casefold() in own:
+        raise ExternalIdNamesPerson(
+            "The external id is kept with the case after everything else of the person is gone. "
+            "Send a number of the case, no address and none of the person's identities.",
+            errors=[FieldError(field="external_id", message="must not name a person")],
+        )
 
 
 def _submission_time(submission: Submission, now: datetime) -> datetime:

@@ -19,6 +19,7 @@ from app.erasure.tables import (
 from app.http.problems import FieldError, Problem
 from app.identities import BadIdentity, IdentityFormat, value_sha256
 from app.keyring import Keyring
+from app.registry import pseudonym_keys
 from app.registry.tables import (
     Dataset,
     ModelVersion,
@@ -84,16 +85,13 @@ def reference(
     a statement about data that was never searched.
     """
     datasets = session.execute(
-        select(Dataset.subject_columns, Dataset.pseudonym_key_id).where(
-            Dataset.controller_id == controller, Dataset.state == RegistrationState.READY
-        )
+        select(
+            Dataset.subject_columns, Dataset.pseudonym_key_id, Dataset.pseudonym_key_check
+        ).where(Dataset.controller_id == controller, Dataset.state == RegistrationState.READY)
     ).all()
-    indexed = {column["type"] for columns, _ in datasets for column in columns}
-    keys_in_use = {key for _, key in datasets if key}
-    unknown_keys = keys_in_use - keyring.pseudonym.keys()
-    if unknown_keys:
-        # Searching without the key would find nothing and call it an answer.
-        raise RuntimeError(f"pseudonym keys missing from LOTUS_PSEUDONYM_KEY: {unknown_keys}")
+    indexed = {column["type"] for columns, _, _ in datasets for column in columns}
+    pseudonym_keys.require(keyring, [(key, check) for _, key, check in datasets])
+    keys_in_use = {key for _, key, _ in datasets if key}
     references: list[Reference] = []
     for position, identity in enumerate(identities):
         if identity.identity_type not in indexed:
@@ -102,13 +100,7 @@ def reference(
                 "nothing could be searched.",
                 errors=[FieldError(field=f"subjects.{position}.type", message="is not indexed")],
             )
-        try:
-            digest = value_sha256(identity.identity_type, identity.value, identity.form)
-        except BadIdentity as error:
-            raise IdentityNotValid(
-                "An identity value cannot be used.",
-                errors=[FieldError(field=f"subjects.{position}.value", message=str(error))],
-            ) from None
+        digest = digest_of(position, identity)
         tag = keyring.suppression_tag(identity.identity_type, digest)
         references.extend(
             Reference(
@@ -121,6 +113,17 @@ def reference(
             for key_id in sorted(keys_in_use | {keyring.pseudonym_key_id})
         )
     return references
+
+
+def digest_of(position: int, identity: Identity) -> str:
+    """What references and tags are made from; `position` is the identity's place in the call."""
+    try:
+        return value_sha256(identity.identity_type, identity.value, identity.form)
+    except BadIdentity as error:
+        raise IdentityNotValid(
+            "An identity value cannot be used.",
+            errors=[FieldError(field=f"subjects.{position}.value", message=str(error))],
+        ) from None
 
 
 def count_samples(session: Session, refs: Sequence[bytes]) -> dict[UUID, Found]:

@@ -302,10 +302,12 @@ class SuppressionEntry(Base):
     """A person whose data must not come back, as a keyed tag."""
 
     __tablename__ = "suppression_entries"
+    # Listed by case, and removed when their time is over.
+    __table_args__ = (Index("ix_suppression_entries_page", "controller_id", "request_id"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     controller_id: Mapped[UUID] = mapped_column(ForeignKey("controllers.id"))
     tag: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
     request_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_requests.id"))
     created_at: Mapped[datetime]
-    until: Mapped[datetime]
+    until: Mapped[datetime] = mapped_column(index=True)

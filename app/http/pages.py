@@ -65,7 +65,7 @@ def newest_first(
 ) -> tuple[Sequence[Row], str | None]:
     """One page of rows and the cursor of the next. Ids are ordered by time, so `key` is an id."""
     if cursor is not None:
-        query = query.where(key < _id_in(cursor))
+        query = query.where(key < id_in(cursor))
     rows = session.scalars(query.order_by(key.desc()).limit(limit + 1)).all()
     if len(rows) <= limit:
         return rows, None
@@ -73,7 +73,8 @@ def newest_first(
     return rows[:limit], encode_cursor(last.hex)
 
 
-def _id_in(cursor: str) -> UUID:
+def id_in(cursor: str) -> UUID:
+    """The id after which a list goes on that is ordered by ids."""
     (text,) = decode_cursor(cursor, str)
     try:
         return UUID(hex=str(text))

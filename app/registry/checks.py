@@ -18,15 +18,8 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.http.problems import Problem
 from app.keys.tables import Controller
+from app.registry.attempts import LAST_ATTEMPT, crashed
 from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
-
-LAST_ATTEMPT = 3
-
-
-class RegistrationCrashed(Problem):
-    status = 422
-    code = "registration-crashed"
-    title = "The check ended without a result, repeatedly"
 
 
 class LostRegistration(Exception):
@@ -53,6 +46,7 @@ class DatasetContent:
 
     input_shape: Sequence[int]
     pseudonym_key_id: str
+    pseudonym_key_check: bytes
     split_counts: Mapping[str, int]
     suppressed_rows: int
 
@@ -138,6 +132,7 @@ def end_dataset_ready(
         state=RegistrationState.READY,
         input_shape=list(content.input_shape),
         pseudonym_key_id=content.pseudonym_key_id,
+        pseudonym_key_check=content.pseudonym_key_check,
         split_counts=dict(content.split_counts),
         suppressed_rows=content.suppressed_rows,
         ready_at=now,
@@ -156,19 +151,29 @@ def end_dataset_ready(
 
 
 def end_dataset_invalid(
-    session: Session, check: DatasetCheck, problem: Problem, *, now: datetime
+    session: Session,
+    check: DatasetCheck,
+    problem: Problem,
+    *,
+    suppressed_rows: int | None = None,
+    now: datetime,
 ) -> None:
+    """`suppressed_rows`: how many there are, where they are the problem."""
     _write(
         session,
         check,
         state=RegistrationState.INVALID,
         problem=problem.document(),
+        suppressed_rows=suppressed_rows,
         check_lease_until=None,
     )
     log.append(
         session,
         kinds.DatasetInvalid(
-            controller=check.dataset.controller_id, dataset=check.dataset.id, problem=problem.code
+            controller=check.dataset.controller_id,
+            dataset=check.dataset.id,
+            problem=problem.code,
+            suppressed_rows=suppressed_rows,
         ),
         now=now,
     )
@@ -293,9 +298,3 @@ def _write(session: Session, check: DatasetCheck | VersionCheck, **values: Any) 
 def _trained_as(session: Session, version: ModelVersion) -> int:
     """Number of the version trained elsewhere from which this one descends."""
     return session.get_one(ModelVersion, version.lineage_id).number
-
-
-def crashed() -> RegistrationCrashed:
-    return RegistrationCrashed(
-        f"Reading the content was tried {LAST_ATTEMPT} times. Look at the worker's log."
-    )

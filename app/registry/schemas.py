@@ -11,7 +11,14 @@ from app.http.problems import ProblemDocument
 from app.identities import DEFAULT_TYPE, TYPE_PATTERN, IdentityFormat
 from app.ids import ApiKeyId, DatasetId, ModelId, RunId, VersionId
 from app.registry.policy import Policy, TrainingRecipe
-from app.registry.tables import ArtifactState, RegistrationState, SampleSplit, Task, VersionState
+from app.registry.tables import (
+    ArtifactState,
+    OnSuppressed,
+    RegistrationState,
+    SampleSplit,
+    Task,
+    VersionState,
+)
 
 ROW_COLUMNS = ("sample_id", "label", "split", "image", "features")
 
@@ -71,6 +78,13 @@ class RegisterDataset(_Input):
         Field(min_length=1, max_length=16),
         AfterValidator(_columns_of_their_own),
     ]
+    on_suppressed: Annotated[
+        OnSuppressed,
+        Field(
+            description="What rows of persons lead to whose erasure was asked for or carried out: "
+            "`flag` counts them, `refuse` makes the dataset invalid."
+        ),
+    ] = OnSuppressed.FLAG
 
 
 class DatasetView(BaseModel):
@@ -85,7 +99,14 @@ class DatasetView(BaseModel):
     subject_columns: list[SubjectColumn]
     input_shape: list[int] | None
     split_counts: dict[SampleSplit, int] | None
-    suppressed_rows: int | None
+    on_suppressed: OnSuppressed
+    suppressed_rows: Annotated[
+        int | None,
+        Field(
+            description="Rows of persons with a request that stands, or who are suppressed since "
+            "their case was closed."
+        ),
+    ]
     created_at: datetime
     ready_at: datetime | None
 

@@ -65,6 +65,7 @@ def register_dataset(
         class_names=body.class_names,
         subject_columns=[column.model_dump(mode="json") for column in body.subject_columns],
         upload_sha256=body.artifact,
+        on_suppressed=body.on_suppressed,
         state=RegistrationState.CHECKING,
         created_at=now,
     )
@@ -72,7 +73,11 @@ def register_dataset(
     log.append(
         session,
         kinds.DatasetRegistered(
-            controller=controller, dataset=dataset.id, upload_sha256=body.artifact, actor=actor
+            controller=controller,
+            dataset=dataset.id,
+            upload_sha256=body.artifact,
+            on_suppressed=body.on_suppressed,
+            actor=actor,
         ),
         now=now,
     )

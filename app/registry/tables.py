@@ -59,6 +59,13 @@ class ArtifactState(StrEnum):
     DESTROYED = "destroyed"
 
 
+class OnSuppressed(StrEnum):
+    """What becomes of a dataset that holds rows of persons whose data must not come back."""
+
+    FLAG = "flag"
+    REFUSE = "refuse"
+
+
 class Artifact(Base):
     """A file named by its content. The row stays for ever; the bytes go when nothing needs them.
 
@@ -95,7 +102,12 @@ class Dataset(Base):
     problem: Mapped[dict[str, Any] | None]
     input_shape: Mapped[list[Any] | None]
     pseudonym_key_id: Mapped[str | None] = mapped_column(String(40))
+    # What the key makes of a constant: tells another key under the same id from this one.
+    pseudonym_key_check: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     split_counts: Mapped[dict[str, Any] | None]
+    on_suppressed: Mapped[OnSuppressed] = mapped_column(
+        enum_text(OnSuppressed), default=OnSuppressed.FLAG, server_default="flag"
+    )
     suppressed_rows: Mapped[int | None]
     created_at: Mapped[datetime]
     ready_at: Mapped[datetime | None]

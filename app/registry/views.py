@@ -24,7 +24,9 @@ def dataset(row: Dataset) -> DatasetView:
     return DatasetView.model_validate(
         {
             **_same(row, "id", "name", "task", "state", "problem", "class_names", "input_shape"),
-            **_same(row, "split_counts", "suppressed_rows", "created_at", "ready_at"),
+            **_same(
+                row, "split_counts", "on_suppressed", "suppressed_rows", "created_at", "ready_at"
+            ),
             "subject_columns": [SubjectColumn.model_validate(c) for c in row.subject_columns],
         }
     )

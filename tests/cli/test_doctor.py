@@ -170,6 +170,12 @@ AILMENTS: dict[str, tuple[Callable[[Runtime], object], str, str, str]] = {
         "problem",
         "missing pseudonym key: k0",
     ),
+    "a pseudonym key is another one": (
+        lambda runtime: change(runtime, Dataset, pseudonym_key_check=b"another key's"),
+        "keys",
+        "problem",
+        "another pseudonym key: k1",
+    ),
     "a model lost its version": (
         lambda runtime: change(runtime, ModelVersion, state=VersionState.SUPERSEDED),
         "models",
@@ -314,6 +320,17 @@ def test_the_doctor_makes_no_new_key_in_place_of_a_missing_one(
     (found,) = findings(result, "keys")
     assert found["says"] == "missing: suppression"
     assert not (settings.key_dir / "suppression.key").exists()
+
+
+def test_the_doctor_says_which_pseudonym_keys_data_still_needs(
+    doctor: Doctor, healthy: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = healthy.keyring.pseudonym
+    used = base64.b64encode(ring["k1"]).decode()
+    fresh = base64.b64encode(bytes(range(32))).decode()
+    monkeypatch.setenv("LOTUS_PSEUDONYM_KEY", f"k2:{fresh},k1:{used}")
+    said = [each["says"] for each in findings(doctor("--json"), "keys")]
+    assert any("pseudonym (k2: no dataset, k1: 1 dataset)" in each for each in said)
 
 
 def test_keys_that_others_may_read_are_a_warning(

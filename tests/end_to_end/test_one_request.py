@@ -6,8 +6,6 @@ import os
 import signal
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 from sqlalchemy import select
@@ -194,52 +192,3 @@ def test_cancelling_stops_the_runner_and_publishes_nothing(digits: Path, tmp_pat
         until(lambda: not Path(f"/proc/{runner}").exists() or None, "the runner's end")
         assert [version.number for version in service.client.list_versions(model)] == [1]
         assert service.client.get_request(request).state == "cancelled"
-
-
-def test_no_raw_identity_sample_id_or_image_is_left_anywhere(digits: Path, tmp_path: Path) -> None:
-    canary = "canary-jane-doe-7f3a"
-    folder, image = _with_canaries(digits, tmp_path / "upload", canary)
-    with Service(tmp_path / "data") as service:
-        service.register(folder, verification=LENIENT)
-        request = service.client.submit_erasure(subject(canary), external_id="case-1").id
-        assert service.follow(request).state == "completed"
-        service.client.submit_erasure(subject(f"{canary}-nobody"))
-        until(lambda: not service.client.audit_head().pending or None, "the sequencer")
-        # While it runs, and after it ended: journals, temporary files, logs.
-        _nothing_found(service, canary, image)
-    _nothing_found(service, canary, image)
-    assert not list((tmp_path / "data" / "staging").rglob("*.part"))
-
-
-def _with_canaries(digits: Path, folder: Path, canary: str) -> tuple[Path, bytes]:
-    """The example, with its person, that person's sample ids and one image made unmistakable."""
-    folder.mkdir()
-    for file in digits.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    table = pq.read_table(folder / "manifest.parquet")
-    owners = table["customer_id"].to_pylist()
-    ids = [
-        f"{canary}-sample-{row}" if owner == WHO else sample
-        for row, (owner, sample) in enumerate(
-            zip(owners, table["sample_id"].to_pylist(), strict=True)
-        )
-    ]
-    replaced = {
-        "customer_id": [canary if owner == WHO else owner for owner in owners],
-        "sample_id": ids,
-    }
-    for name, values in replaced.items():
-        position = table.schema.get_field_index(name)
-        table = table.set_column(position, name, pa.array(values, pa.string()))
-    pq.write_table(table, folder / "manifest.parquet")
-    image: bytes = table["image"][owners.index(WHO)].as_py()
-    return folder, image
-
-
-def _nothing_found(service: Service, canary: str, image: bytes) -> None:
-    searched = [path for path in service.data.rglob("*") if path.is_file()] + [service.log]
-    assert len(searched) > 5
-    for path in searched:
-        content = path.read_bytes()
-        assert canary.encode() not in content, path
-        assert image not in content, path

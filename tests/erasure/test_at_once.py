@@ -53,7 +53,9 @@ def cancelled(session: Session, runtime: Runtime) -> None:
 
 def closed(session: Session, runtime: Runtime) -> None:
     request, later = the_request(session), soon() + timedelta(days=8)
-    assert closing.close(session, runtime.keyring, request.id, now=later)
+    assert closing.close(
+        session, runtime.keyring, request.id, suppressed_for=timedelta(days=1), now=later
+    )
 
 
 def left_scheduled(hand: Hand) -> None:

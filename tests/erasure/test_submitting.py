@@ -111,6 +111,19 @@ def test_without_a_model_nothing_is_answered_about_anyone(api: TestClient) -> No
     assert answer.json()["type"].endswith(":nothing-registered")
 
 
+@pytest.mark.parametrize("number", ["ada@example.org", "case-of-ada@work", "ada", "ADA"])
+def test_a_case_number_that_names_the_person_is_refused_and_not_repeated(
+    api: TestClient, model: str, number: str, runtime: Runtime
+) -> None:
+    answer = api.post(URL, json=submission("ada", external_id=number))
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "external_id")
+    assert answer.json()["type"].endswith(":external-id-names-person")
+    assert number not in answer.text
+    with runtime.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(ErasureRequest)) == 0
+    assert api.post(URL, json=submission("ada", external_id="case-ada")).status_code == 202
+
+
 def test_a_repeat_under_one_external_id_is_one_request(
     api: TestClient, model: str, runtime: Runtime
 ) -> None:

@@ -79,6 +79,7 @@ def test_live_and_ready_need_no_key_and_say_what_lacks(anonymous: TestClient) ->
         "database": True,
         "schema": True,
         "artifacts": True,
+        "keys": True,
         "workers": False,
         "restore": True,
     }

@@ -174,7 +174,9 @@ def test_a_pause_that_begins_after_the_look_still_keeps_case_candidate_and_file(
         sha256 = session.get_one(ModelVersion, candidate).artifact_sha256
     older(marked)
     with marked.database.write() as session:
-        assert not closing.close(session, marked.keyring, case, now=late)
+        assert not closing.close(
+            session, marked.keyring, case, suppressed_for=timedelta(days=1), now=late
+        )
         assert not candidates.end(session, candidate, now=late)
     with marked.database.write() as session:
         artifact = session.get_one(Artifact, sha256)
@@ -185,7 +187,9 @@ def test_a_pause_that_begins_after_the_look_still_keeps_case_candidate_and_file(
     resume(marked)
     with marked.database.write() as session:
         assert unneeded.destroy(session, marked.artifacts, sha256, now=late)
-        assert closing.close(session, marked.keyring, case, now=late)
+        assert closing.close(
+            session, marked.keyring, case, suppressed_for=timedelta(days=1), now=late
+        )
 
 
 def test_a_run_that_was_in_progress_when_the_pause_began_waits_and_publishes_nothing(

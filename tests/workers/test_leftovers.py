@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.registry import checks
+from app.registry.attempts import RegistrationCrashed
 from app.registry.tables import Artifact, DatasetShard, ModelVersion
 from tests.registry.content import feature_columns, parquet, weights
 from tests.registry.front import Front
@@ -59,7 +60,7 @@ def test_an_upload_that_two_registrations_need_stays_until_the_second_ended(
     check = take(front, clock)
     assert check is not None
     with front.runtime.database.write() as session:
-        checks.end_dataset_invalid(session, check, checks.RegistrationCrashed("x"), now=clock())
+        checks.end_dataset_invalid(session, check, RegistrationCrashed("x"), now=clock())
     clear_leftovers(front.runtime, now=clock())
     assert sha256 in front.files_left()
 

@@ -80,7 +80,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(front: Front, clock: Clock)
     process_pending(front.runtime, clock)
     rows, files = front.rows_left(), sorted(front.files_left())
 
-    content = checks.DatasetContent([3], "k1", {"train": 1}, 0)
+    content = checks.DatasetContent([3], "k1", b"", {"train": 1}, 0)
     with pytest.raises(checks.LostRegistration), front.runtime.database.write() as session:
         checks.end_dataset_ready(session, stale, content, now=clock())
     assert (front.rows_left(), sorted(front.files_left())) == (rows, files)

@@ -229,3 +229,30 @@ class DeadlineExtended(Facts):
     due_at: Instant
     extended_due_at: Instant
     actor: Actor
+
+
+class SuppressionExpired(Facts):
+    """Tags whose time was over: of whom, nobody can tell any more."""
+
+    kind = Kind.SUPPRESSION_EXPIRED
+    controller: ControllerId
+    entry_count: Annotated[int, Field(ge=1)]
+
+
+class SuppressionEnded(Facts):
+    """Somebody ended the suppression of a closed case's person before its time."""
+
+    kind = Kind.SUPPRESSION_ENDED
+    controller: ControllerId
+    request: RequestId
+    entry_count: Annotated[int, Field(ge=1)]
+    actor: Actor
+
+
+class LinksCut(Facts):
+    """References of the person of a request that was cancelled or refused some time ago."""
+
+    kind = Kind.LINKS_CUT
+    controller: ControllerId
+    request: RequestId
+    link_count: Annotated[int, Field(ge=1)]

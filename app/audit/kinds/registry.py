@@ -25,6 +25,7 @@ class DatasetRegistered(Facts):
     controller: ControllerId
     dataset: DatasetId
     upload_sha256: Sha256
+    on_suppressed: Code = "flag"
     actor: Actor
 
 
@@ -37,10 +38,13 @@ class DatasetReady(Facts):
 
 
 class DatasetInvalid(Facts):
+    """`suppressed_rows` where they are the reason."""
+
     kind = Kind.DATASET_INVALID
     controller: ControllerId
     dataset: DatasetId
     problem: Code
+    suppressed_rows: Count | None = None
 
 
 class ModelRegistered(Facts):
