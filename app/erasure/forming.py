@@ -277,6 +277,7 @@ def _mark_covered(
     if covering is None:
         return False
     detail = session.scalars(select(Run.verdict_detail).where(Run.id == covering)).first()
+    model.recheck_at = cause.now  # the current version may be a later one than the covering run's
     move_item(
         session,
         item,

@@ -23,6 +23,7 @@ from app.erasure.states import (
     OPEN_REQUEST,
     ItemState,
     Outcome,
+    Reopening,
     RequestState,
     RunState,
     RunStep,
@@ -183,6 +184,10 @@ class ErasureItem(Base):
     reason_code: Mapped[ReasonCode | None] = mapped_column(enum_text(ReasonCode))
     accepted_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
+    # The last time that it was published and had to wait again; and how often re-checks were why.
+    reopened_at: Mapped[datetime | None]
+    reopened_for: Mapped[Reopening | None] = mapped_column(enum_text(Reopening))
+    relapses: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class ItemSample(Base):
@@ -270,7 +275,8 @@ class UnlearnedSample(Base):
     """A sample that this model may no longer be trained on, calibrated with or tested on.
 
     `leaf` is the sample's part in the commitment to the run's forget set, kept once the sample's
-    own reference is destroyed.
+    own reference is destroyed. `relapsed_at`: a re-check found that later versions know the sample
+    again, so the run's work on it counts no longer.
     """
 
     __tablename__ = "unlearned_samples"
@@ -279,6 +285,7 @@ class UnlearnedSample(Base):
     sample_id: Mapped[int] = mapped_column(ForeignKey("samples.id"), primary_key=True, index=True)
     run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     leaf: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    relapsed_at: Mapped[datetime | None]
 
 
 class SuppressionEntry(Base):
