@@ -11,10 +11,11 @@ from app.cli.connection import connect
 from app.cli.figures import print_run
 from app.cli.following import follow
 from app.cli.output import AsJson, Failure, console, plain, print_json, print_rows
-from client import Erasure, LotusClient, Run, Subject
+from app.cli.rechecking import last, print_recheck
+from client import Erasure, LotusClient, Recheck, Run, Subject
 
 NEWEST = 20
-Shown = TypeVar("Shown", Run, Erasure)
+Shown = TypeVar("Shown", Run, Erasure, Recheck)
 
 
 def erase(
@@ -55,16 +56,19 @@ def erase(
 
 def status(
     id: Annotated[
-        str | None, typer.Argument(help="A request (req_...) or a run (run_...).")
+        str | None,
+        typer.Argument(help="A request (req_...), a run (run_...) or a re-check (rck_...)."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one request or one run or, without ID, the newest requests."""
+    """Show one request, run or re-check or, without ID, the newest requests."""
     with connect() as lotus:
         if id is None:
             _status_of_all(lotus, as_json=as_json)
         elif id.startswith("run_"):
             _show(lotus.get_run(id), print_run, as_json=as_json)
+        elif id.startswith("rck_"):
+            _show(lotus.get_recheck(id), print_recheck, as_json=as_json)
         else:
             _show(lotus.get_request(id), print_request, as_json=as_json)
 
@@ -99,9 +103,19 @@ def print_request(request: Erasure) -> None:
     ):
         if value:
             out.print(f"  {label}: {plain(value)}")
+    if request.reopened_for and request.reopened_at:
+        why, at = plain(request.reopened_for), f"{request.reopened_at:%Y-%m-%d %H:%M}"
+        out.print(f"  reopened: {why}, {at} UTC")
     rows = [
-        [item.model_name, item.state, item.forget_count, item.run, item.error_class]
+        [
+            item.model_name,
+            item.state,
+            item.forget_count,
+            item.run,
+            item.error_class,
+            last(item.last_recheck),
+        ]
         for item in request.items
     ]
     if rows:
-        print_rows(rows, "model", "state", ">samples", "run", "error")
+        print_rows(rows, "model", "state", ">samples", "run", "error", "re-check")

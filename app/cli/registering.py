@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +10,13 @@ import typer
 
 from app.cli.connection import connect
 from app.cli.output import AsJson, Failure, console, print_json, progress, waiting
+from app.cli.rechecking import print_rechecks
 from client import Dataset, LotusClient, Model
 
 datasets = typer.Typer(help="Data that models were trained on.", no_args_is_help=True)
 models = typer.Typer(help="Models that can be unlearned.", no_args_is_help=True)
 
+NEWEST = 20
 PATH_HELP = "A folder that holds {}, or such a file."
 
 
@@ -54,6 +57,20 @@ def register_model(
     out.print(describe_model(made), markup=False, soft_wrap=True)
     if made.current_version:
         out.print(f"SHA-256 {made.current_version.sha256}")
+
+
+@models.command("rechecks")
+def rechecks(
+    model: Annotated[str, typer.Argument(help="Id of the model (mdl_...).")],
+    as_json: AsJson = False,
+) -> None:
+    """Show whether completed cases hold on the model's later versions."""
+    with connect() as lotus:
+        newest = list(islice(lotus.list_rechecks(model), NEWEST))
+    if as_json:
+        print_json({"items": [one.model_dump(mode="json") for one in newest]})
+        return
+    print_rechecks(newest)
 
 
 def describe_dataset(dataset: Dataset) -> str:

@@ -112,9 +112,9 @@ def finish(
     if not _stands(session, recheck):
         supersede(session, model, recheck, now=now)
         return recheck.state
-    relapsed = [case for case in cases if case.relapsed]
-    items = relapsing.relapse(session, keyring, model, recheck, relapsed, actor=actor, now=now)
-    for case in relapsed:  # whoever left meanwhile has not relapsed
+    back = [one for one in cases if (seen := found.compared.get(one.item_id)) and seen.relapsed]
+    items = relapsing.relapse(session, keyring, model, recheck, back, actor=actor, now=now)
+    for case in back:  # whoever left meanwhile has not relapsed
         case.relapsed = case.item_id in items
     recheck.relapsed_count = len(items)
     _end(session, model, recheck, RecheckState.DONE, now)
@@ -150,7 +150,6 @@ def _write_down(session: Session, recheck: Recheck, found: Found) -> Sequence[Re
         case.samples, case.change = compared.samples, compared.change
         case.standard_error = compared.standard_error
         case.p_value, case.q = compared.p_value, compared.q
-        case.relapsed = compared.relapsed
     recheck.pooled = asdict(found.pooled) if found.pooled else None
     session.flush()
     return cases

@@ -5,7 +5,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.erasure.states import ItemState, Outcome, RequestState, RunState, RunStep
+from app.erasure.recheck_schemas import LastRecheck
+from app.erasure.states import (
+    ItemState,
+    Outcome,
+    Reopening,
+    RequestState,
+    RunState,
+    RunStep,
+)
 from app.erasure.tables import ErrorClass, LegalGround, ReasonCode, Regulation
 from app.identities import DEFAULT_TYPE, LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
 from app.ids import CertificateId, ItemId, ModelId, RequestId, RunId, VersionId
@@ -88,6 +96,17 @@ class ItemView(BaseModel):
     numbers: dict[str, Any] | None
     error_class: ErrorClass | None
     published_at: datetime | None
+    reopened_at: Annotated[
+        datetime | None, Field(description="When it was published and had to wait again.")
+    ]
+    reopened_for: Annotated[Reopening | None, Field(description="Why, the last time.")]
+    relapses: Annotated[
+        int,
+        Field(
+            description="How often a later version knew the samples again; at 3 a person decides."
+        ),
+    ]
+    last_recheck: LastRecheck | None
 
 
 class CertificateView(BaseModel):
@@ -121,6 +140,10 @@ class RequestSummary(BaseModel):
 
 
 class RequestDetail(RequestSummary):
+    reopened_at: Annotated[
+        datetime | None, Field(description="When the case was last reopened, and why.")
+    ]
+    reopened_for: Reopening | None
     items: list[ItemView]
     certificate: CertificateView | None
 

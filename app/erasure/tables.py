@@ -184,7 +184,7 @@ class ErasureItem(Base):
     reason_code: Mapped[ReasonCode | None] = mapped_column(enum_text(ReasonCode))
     accepted_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
-    # The last time that it was published and had to wait again; and how often re-checks were why.
+    # When it was published and had to wait again, and how often for a relapse.
     reopened_at: Mapped[datetime | None]
     reopened_for: Mapped[Reopening | None] = mapped_column(enum_text(Reopening))
     relapses: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -274,9 +274,8 @@ class RunItem(Base):
 class UnlearnedSample(Base):
     """A sample that this model may no longer be trained on, calibrated with or tested on.
 
-    `leaf` is the sample's part in the commitment to the run's forget set, kept once the sample's
-    own reference is destroyed. `relapsed_at`: a re-check found that later versions know the sample
-    again, so the run's work on it counts no longer.
+    `leaf` is the sample's part in the commitment to the run's forget set, kept once its reference
+    is destroyed. `relapsed_at`: later versions know the sample again, and the run counts no longer.
     """
 
     __tablename__ = "unlearned_samples"

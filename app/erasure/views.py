@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session, undefer
 
 from app.certificates import service as certificates
 from app.certificates.tables import Certificate
+from app.erasure import recheck_views
+from app.erasure.recheck_schemas import LastRecheck
 from app.erasure.schemas import (
     CertificateView,
     ItemView,
@@ -32,11 +34,18 @@ def detail(session: Session, request: ErasureRequest, *, now: datetime) -> Reque
         .join(Model, Model.id == ErasureItem.model_id)
         .where(ErasureItem.request_id == request.id)
         .order_by(ErasureItem.id)
-    )
+    ).all()
     certificate = certificates.newest(session, request.id)
+    rechecked = recheck_views.last_of(session, [item.id for item, _ in items])
+    reopened = max(
+        ((item.reopened_at, item.reopened_for) for item, _ in items if item.reopened_at),
+        default=(None, None),
+    )
     return RequestDetail(
         **_summary_fields(request, now),
-        items=[_item(item, name) for item, name in items],
+        reopened_at=reopened[0],
+        reopened_for=reopened[1],
+        items=[_item(item, name, rechecked.get(item.id)) for item, name in items],
         certificate=_certificate(certificate) if certificate else None,
     )
 
@@ -119,7 +128,7 @@ def _summary_fields(request: ErasureRequest, now: datetime) -> dict[str, Any]:
     }
 
 
-def _item(item: ErasureItem, model_name: str) -> ItemView:
+def _item(item: ErasureItem, model_name: str, rechecked: LastRecheck | None) -> ItemView:
     return ItemView(
         id=item.id,
         model=item.model_id,
@@ -131,6 +140,10 @@ def _item(item: ErasureItem, model_name: str) -> ItemView:
         numbers=item.numbers,
         error_class=item.error_class,
         published_at=item.published_at,
+        reopened_at=item.reopened_at,
+        reopened_for=item.reopened_for,
+        relapses=item.relapses,
+        last_recheck=rechecked,
     )
 
 

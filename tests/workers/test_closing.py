@@ -108,6 +108,7 @@ class Case:
 
     def close(self, after: timedelta = WEEK) -> int:
         self.now += after
+        self.hand.recheck_all(self.now)
         return close_due(self.runtime, lambda: self.now)
 
     def certificates(self, request: str) -> list[dict[str, Any]]:
