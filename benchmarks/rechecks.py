@@ -3,14 +3,13 @@
     python -m benchmarks.rechecks --quick
     python -m benchmarks.rechecks --json docs/benchmarks/rechecks.json
 
-A world is one model of 2,000 rows and its closing version, from which guided LoTUS has unlearned F,
-500 of them, in one run. Later versions of it are planted:
+A world is one model of 1,000 rows and its closing version, from which guided LoTUS has unlearned F,
+250 of them, in one run. Later versions of it are planted:
 
-    same weights       the closing version itself, read again
-    another run        guided LoTUS unlearned 100 other rows
-    trained on D_r     three epochs on the rows that may be kept: relapse without the data
-    one case           three epochs on D_r and the rows of one case
-    every case         three epochs on D_r and F
+    another run        guided LoTUS unlearned 50 other rows
+    trained on D_r     ten epochs on the rows that may be kept: relapse without the data
+    one case           ten epochs on D_r and the rows of one case
+    every case         the model as it was before F was unlearned
 
 A draw takes K cases of n rows out of F and asks the rule. Draws of one world share its versions and
 overlap in their rows: the intervals printed (Wilson, 95 %) are somewhat too narrow.
@@ -51,10 +50,10 @@ from workers.unlearning.rechecks import Change
 from workers.unlearning.scores import evidence
 from workers.unlearning.steering import plan_for
 
-TRAINED, FORGET, OTHERS, UNSEEN = 2000, 500, 100, 1000
-EPOCHS = 3  # of a later training
-SHAPES = ((1, 1), (1, 5), (1, 10), (1, 30), (1, 100), (10, 10), (10, 30), (50, 10))
-NULLS = ("same weights", "another run", "trained on D_r")
+TRAINED, FORGET, OTHERS, UNSEEN = 1000, 250, 50, 1000
+EPOCHS = 10  # of a later training
+SHAPES = ((1, 1), (1, 5), (1, 10), (1, 25), (1, 100), (10, 10), (10, 25), (50, 5))
+NULLS = ("another run", "trained on D_r")
 RELAPSES = ("one case", "every case")
 Rows = NDArray[np.int64]
 
@@ -67,7 +66,7 @@ class Plan:
 
 
 QUICK = Plan(worlds=1, relapsed=1, draws=20)
-FULL = Plan(worlds=8, relapsed=2, draws=100)
+FULL = Plan(worlds=4, relapsed=2, draws=100)
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,8 @@ class Outcome:
     named: int  # cases that relapsed and were named
     relapsed: int
     wrongly: int  # cases that did not, and were named
+    alone: int  # the same two counts if each case were looked at alone, at .01 / K
+    alone_wrongly: int
     change: float  # mean over the cases that relapsed, or over all if none did
 
 
@@ -106,10 +107,9 @@ def run_world(seed: int, plan: Plan) -> list[Outcome]:
 
     found: list[Outcome] = []
     later = {
-        "same weights": before,
         "another run": asked(_unlearned(closing, known, others, kept, validation, seed + 500)),
         "trained on D_r": asked(_trained_on(closing, known, retain, seed)),
-        "every case": asked(_trained_on(closing, known, np.concatenate([retain, forget]), seed)),
+        "every case": asked(base),
     }
     for truth, now in later.items():
         for cases, samples in SHAPES:
@@ -131,7 +131,7 @@ def run_world(seed: int, plan: Plan) -> list[Outcome]:
 
 
 def _cases(rng: np.random.Generator, rows: Rows, cases: int, samples: int) -> list[Rows]:
-    """Disjoint as long as the rows last: 50 cases of 10 are all of F."""
+    """Disjoint as long as the rows last: 50 cases of 5 are all of F."""
     wanted = cases * samples
     drawn = rng.permutation(rows)[:wanted]
     if len(drawn) < wanted:
@@ -142,6 +142,11 @@ def _cases(rng: np.random.Generator, rows: Rows, cases: int, samples: int) -> li
 def _outcome(truth: str, changes: list[Change], back: set[int]) -> Outcome:
     pooled, alarms = rechecks.recheck(changes)
     named = {number for number, alarm in enumerate(alarms) if alarm.alarm}
+    alone = {
+        number
+        for number, one in enumerate(rechecks.case_alarms(changes))
+        if one.p_value <= 0.01 / len(changes) and one.difference >= rechecks.CASE_MARGIN
+    }
     about = [changes[number].difference for number in (back or range(len(changes)))]
     return Outcome(
         truth,
@@ -151,6 +156,8 @@ def _outcome(truth: str, changes: list[Change], back: set[int]) -> Outcome:
         len(named & back),
         len(back),
         len(named - back),
+        len(alone & back),
+        len(alone - back),
         float(np.mean(about)),
     )
 
@@ -209,6 +216,8 @@ def rates(outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
                 "change": float(np.mean([one.change for one in cell])),
                 "pooled": sum(one.pooled for one in cell) / len(cell),
                 "named": sum(one.named for one in cell) / relapsed if relapsed else None,
+                "alone": sum(one.alone for one in cell) / relapsed if relapsed else None,
+                "alone_wrongly": sum(one.alone_wrongly > 0 for one in cell) / len(cell),
                 "wrongly": wrongly / len(cell),
                 "wrongly_95": list(wilson_interval(wrongly, len(cell))),
             }
@@ -224,12 +233,26 @@ def words(results: dict[str, Any]) -> str:
             f"{row['change']:+.3f}",
             f"{row['pooled']:.3f}",
             "" if row["named"] is None else f"{row['named']:.3f}",
+            "" if row["alone"] is None else f"{row['alone']:.3f}",
+            f"{row['alone_wrongly']:.3f}",
             f"{row['wrongly']:.3f}",
             f"{row['wrongly_95'][0]:.3f} to {row['wrongly_95'][1]:.3f}",
         ]
         for row in results["rates"]
     ]
-    head = ("later version", "K", "n", "draws", "change", "pooled", "named", "wrongly", "95 %")
+    head = (
+        "later version",
+        "K",
+        "n",
+        "draws",
+        "change",
+        "pooled",
+        "named",
+        "alone",
+        "alone wrongly",
+        "wrongly",
+        "95 %",
+    )
     plan = results["plan"]
     return "\n".join(
         [

@@ -96,9 +96,10 @@ class Case:
         return self.front.get(f"/erasure-requests/{request}")
 
     def publish(self) -> None:
-        """The run's weights are a file too."""
+        """The run's weights are a file too. Earlier cases hold on them."""
         fence = self.hand.must_claim(self.now)
         assert self.hand.publish(fence, self.now) is RunState.SUCCEEDED
+        self.hand.recheck_all(self.now)
 
     def completed(self, *who: str, **fields: Any) -> str:
         request = self.submit(*(who or (WHO,)), **fields)
@@ -388,6 +389,7 @@ def test_held_out_rows_go_as_well_where_no_model_was_trained_on_the_person(
     case = Case.__new__(Case)
     case.front, case.runtime = front, runtime
     case.now = datetime.now(UTC) + timedelta(seconds=1)
+    case.hand = Hand.hire(runtime, case.now)
     case.dataset = front.get("/datasets")["items"][0]["id"]
     case.model = case.register(resnet())
     request = case.submit("visitor")
