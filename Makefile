@@ -77,7 +77,7 @@ chaos: $(VENV)/installed-dev ## 300 requests while processes are killed and serv
 
 .PHONY: bench
 bench: $(VENV)/installed-bench ## all benchmarks, quick forms, some minutes; the full ones: docs/benchmarks.md
-	@for program in methods guided verification speed; do \
+	@for program in methods guided verification rechecks speed; do \
 		echo; echo "== python -m benchmarks.$$program --quick"; \
 		$(BIN)/python -m benchmarks.$$program --quick $(ARGS); \
 	done

@@ -68,6 +68,7 @@ RequestId = Annotated[UUID, _Prefixed("req")]
 ItemId = Annotated[UUID, _Prefixed("itm")]
 RunId = Annotated[UUID, _Prefixed("run")]
 CertificateId = Annotated[UUID, _Prefixed("crt")]
+RecheckId = Annotated[UUID, _Prefixed("rck")]
 
 controller_id = _formatter("ctl")
 api_key_id = _formatter("key")
@@ -78,3 +79,4 @@ request_id = _formatter("req")
 item_id = _formatter("itm")
 run_id = _formatter("run")
 certificate_id = _formatter("crt")
+recheck_id = _formatter("rck")

@@ -14,6 +14,7 @@ from app.erasure.certificate_endpoints import router as certificates
 from app.erasure.decision_endpoints import router as decisions
 from app.erasure.endpoints import router as erasure_requests
 from app.erasure.pause_endpoints import router as pauses
+from app.erasure.recheck_endpoints import router as rechecks
 from app.erasure.recipient_endpoints import router as recipients
 from app.erasure.rollback_endpoints import router as rollbacks
 from app.erasure.run_endpoints import router as runs
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     app.add_middleware(SafeHeaders)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    cases = (erasure_requests, decisions, certificates, recipients, runs, suppressions)
+    cases = (erasure_requests, decisions, certificates, recipients, runs, rechecks, suppressions)
     for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys):
         api.include_router(router)
     app.include_router(api)

@@ -6,6 +6,7 @@ import app.audit.tables
 import app.certificates.tables
 import app.erasure.closing_tables
 import app.erasure.decision_tables
+import app.erasure.recheck_tables
 import app.erasure.tables
 import app.erasure.worker_tables
 import app.http.tables

@@ -84,6 +84,46 @@ class Model(Registration):
     ready_at: datetime | None = None
 
 
+class LastRecheck(Answer):
+    """What the latest comparison of a completed case with a later version said."""
+
+    recheck: str
+    version: str
+    state: str
+    finished_at: datetime | None = None
+    samples: int | None = None
+    change: float | None = None
+    standard_error: float | None = None
+    q: float | None = None
+    relapsed: bool = False
+    skipped: str | None = None
+
+
+class RecheckSummary(Answer):
+    """All open cases of a model compared on one version; `pooled` has the figures of all."""
+
+    id: str
+    model: str
+    version: CurrentVersion
+    trigger: str
+    state: str
+    attempt: int
+    case_count: int
+    relapsed_count: int
+    pooled: dict[str, Any] | None = None
+    error_class: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Recheck(RecheckSummary):
+    device: str | None = None
+    code_version: str | None = None
+    error_detail: str | None = None
+    cases: list[dict[str, Any]] = []
+
+
 class ErasureItem(Answer):
     id: str
     model: str
@@ -95,6 +135,10 @@ class ErasureItem(Answer):
     numbers: dict[str, Any] | None = None
     error_class: str | None = None
     published_at: datetime | None = None
+    reopened_at: datetime | None = None
+    reopened_for: str | None = None
+    relapses: int = 0
+    last_recheck: LastRecheck | None = None
 
 
 class Certificate(Answer):
@@ -187,6 +231,8 @@ class Erasure(ErasureSummary):
     hold: Hold | None = None
     deadline: Deadline | None = None
     decisions: list[Decision] = []
+    reopened_at: datetime | None = None
+    reopened_for: str | None = None
     items: list[ErasureItem]
     certificate: Certificate | None = None
 

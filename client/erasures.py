@@ -15,6 +15,8 @@ from client.answers import (
     Erasure,
     ErasureSummary,
     ModelImpact,
+    Recheck,
+    RecheckSummary,
     Run,
     RunSummary,
 )
@@ -198,6 +200,13 @@ class ErasureCalls(Transport):
         self, *, model: str | None = None, state: str | None = None
     ) -> Iterator[RunSummary]:
         return self.pages(f"{API}/runs", RunSummary, {"model": model, "state": state})
+
+    def get_recheck(self, recheck: str) -> Recheck:
+        return self.get(f"{API}/rechecks/{recheck}", Recheck)
+
+    def list_rechecks(self, model: str) -> Iterator[RecheckSummary]:
+        """Of a model's completed cases, newest first."""
+        return self.pages(f"{API}/models/{model}/rechecks", RecheckSummary)
 
     def audit_entries(self, *, request: str | None = None) -> Iterator[AuditEntry]:
         """The log in its own order, or one request's part of it."""

@@ -5,7 +5,16 @@ import logging
 from datetime import datetime, timedelta
 
 from app.audit import sequencer
-from app.erasure import closing, decisions, ended_links, leases, queue, suppression
+from app.erasure import (
+    closing,
+    decisions,
+    ended_links,
+    leases,
+    queue,
+    recheck_leases,
+    rechecks,
+    suppression,
+)
 from app.observability import fields
 from app.registry import checks
 from app.restore.service import is_paused
@@ -25,10 +34,11 @@ def sequence(runtime: Runtime, now: datetime) -> None:
 
 
 def sweep(runtime: Runtime, now: datetime) -> None:
-    """Takes runs back from workers that fell silent. A fault in one run is logged and keeps no
-    other from it."""
+    """Takes runs and re-checks back from workers that fell silent. A fault in one is logged and
+    keeps no other from it."""
     with runtime.database.read() as session:
         expired = leases.expired(session, now=now)
+        silent = recheck_leases.expired(session, now=now)
     taken_back = 0
     for fence in expired:
         try:
@@ -36,8 +46,14 @@ def sweep(runtime: Runtime, now: datetime) -> None:
                 taken_back += leases.take_back(session, runtime.keyring, fence, now=now)
         except Exception:
             log.exception("expired lease not taken back", extra=fields(run=fence.run_id))
+    for one in silent:
+        try:
+            with runtime.database.write() as session:
+                taken_back += recheck_leases.take_back(session, one, now=now)
+        except Exception:
+            log.exception("expired lease not taken back", extra=fields(recheck=one.recheck_id))
     if taken_back:
-        log.warning("expired leases taken back", extra=fields(runs=taken_back))
+        log.warning("expired leases taken back", extra=fields(leases=taken_back))
 
 
 def clear(runtime: Runtime, now: datetime) -> None:
@@ -87,7 +103,11 @@ def cases_close(runtime: Runtime, now: datetime) -> bool:
         return closing.anything_due(session, now)
 
 
-def runs_wait(runtime: Runtime, now: datetime) -> bool:
+def work_waits(runtime: Runtime, now: datetime) -> bool:
+    """Is there a run or a re-check for a device?"""
     coalesce = timedelta(seconds=runtime.settings.coalesce_seconds)
     with runtime.database.read() as session:
-        return bool(queue.candidates(session, coalesce=coalesce, now=now))
+        return bool(
+            queue.candidates(session, coalesce=coalesce, now=now)
+            or rechecks.candidates(session, now=now)
+        )

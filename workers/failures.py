@@ -1,4 +1,5 @@
-"""What an error during a run means: whether another attempt makes sense, and what may be told."""
+"""What an error during a run or a re-check means: does another attempt make sense, and what may be
+told."""
 
 import logging
 from datetime import datetime
@@ -7,9 +8,11 @@ import torch
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.audit.kinds import SERVICE
-from app.erasure import leases
+from app.erasure import leases, recheck_ends, recheck_leases
 from app.erasure.failing import Fault
 from app.erasure.locks import Fence
+from app.erasure.recheck_ends import RecheckFence
+from app.erasure.recheck_tables import RecheckState
 from app.erasure.states import RunState
 from app.erasure.tables import ErrorClass
 from app.erasure.transitions import Event
@@ -66,18 +69,40 @@ def report(runtime: Runtime, fence: Fence, error: Exception, *, now: datetime) -
         if fault is not None:
             leases.fail(session, runtime.keyring, fence, fault=fault, actor=SERVICE, now=now)
             return RunState.FAILED
-        error_class = next(named for kind, named in _PASSING if isinstance(error, kind))
+        error_class, detail = _passing(error)
         return leases.give_back(
             session,
             runtime.keyring,
             fence,
             event=Event.CRASHED,
             error_class=error_class,
-            # The text of an error that we did not write may hold anything; its type may not.
-            detail=type(error).__name__,
+            detail=detail,
             actor=SERVICE,
             now=now,
         )
+
+
+def report_recheck(
+    runtime: Runtime, fence: RecheckFence, error: Exception, *, now: datetime
+) -> RecheckState:
+    """The same for a re-check. Whose rows were at fault does not matter: it changes nothing."""
+    log.error("re-check failed", exc_info=error, extra=fields(recheck=fence.recheck_id))
+    with runtime.database.write() as session:
+        fault = _permanent(error)
+        if fault is not None:
+            model, recheck = recheck_ends.held_still(session, fence)
+            recheck_ends.fail(session, model, recheck, fault.error_class, fault.detail, now=now)
+            return RecheckState.FAILED
+        error_class, detail = _passing(error)
+        return recheck_leases.give_back(
+            session, fence, error_class=error_class, detail=detail, now=now
+        )
+
+
+def _passing(error: Exception) -> tuple[ErrorClass, str]:
+    """The text of an error that we did not write may hold anything; its type may not."""
+    error_class = next(named for kind, named in _PASSING if isinstance(error, kind))
+    return error_class, type(error).__name__
 
 
 def _permanent(error: Exception) -> Fault | None:

@@ -12,7 +12,7 @@ from typing import Any, Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.erasure import leases
-from app.erasure.locks import Fence, LeaseLost
+from app.erasure.locks import LeaseLost
 from app.erasure.states import RUN, RunState
 from app.observability import fields
 from app.runtime import Runtime
@@ -28,7 +28,8 @@ LONGEST_STANDSTILL = RUN[RunState.RUNNING].longest or timedelta(days=1)
 
 
 class Heartbeat:
-    """Renews from a thread, four times a lease, and carries the progress with it.
+    """Renews from a thread, four times a lease, and carries the progress with it. `fence` is that
+    of a run or, with the `renew` that belongs to it, of a re-check.
 
     Whoever lost the lease must not go on for even one step, so the thread ends the whole process;
     nothing is lost with it, since every write is fenced. A database that does not answer is no lost
@@ -36,9 +37,16 @@ class Heartbeat:
     """
 
     def __init__(
-        self, runtime: Runtime, fence: Fence, *, end: Callable[[int], Any] = os._exit
+        self,
+        runtime: Runtime,
+        fence: Any,
+        *,
+        end: Callable[[int], Any] = os._exit,
+        renew: Callable[..., None] | None = None,
+        longest: timedelta | None = None,
     ) -> None:
         self._runtime, self._fence, self._end = runtime, fence, end
+        self._renew, self._longest = renew or leases.renew, longest or LONGEST_STANDSTILL
         self._lease = timedelta(seconds=runtime.settings.lease_seconds)
         self._moved_at = time.monotonic()
         self._stop = threading.Event()
@@ -63,15 +71,15 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._lease.total_seconds() / RENEWALS_PER_LEASE):
-            if time.monotonic() - self._moved_at > LONGEST_STANDSTILL.total_seconds():
-                log.error("the run hangs", extra=fields(run=self._fence.run_id))
+            if time.monotonic() - self._moved_at > self._longest.total_seconds():
+                log.error("the work hangs", extra=fields(work=self._fence.identity))
                 self._end(EXIT_HANGS)
                 return
             try:
                 with self._runtime.database.write() as session:
-                    leases.renew(session, self._fence, lease=self._lease, now=datetime.now(UTC))
+                    self._renew(session, self._fence, lease=self._lease, now=datetime.now(UTC))
             except LeaseLost:
-                log.warning("lease lost", extra=fields(run=self._fence.run_id))
+                log.warning("lease lost", extra=fields(work=self._fence.identity))
                 self._end(EXIT_LEASE_LOST)
                 return
             except SQLAlchemyError:

@@ -1,6 +1,6 @@
 """What a run computes on: its base model, and the sets that it may and may not see."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -169,16 +169,26 @@ def _steers(job: Job, data: UnlearningData) -> bool:
 
 
 def _unseen(source: Source, job: Job) -> tuple[Loaded, Loaded]:
-    """Validation and test set. A dataset with one held-out split is halved by class, and always the
-    same way, so that a row that steers one run does not test the next steered one."""
-    validation = source.split(SampleSplit.VALIDATION, job.excluded)
-    test = source.split(SampleSplit.TEST, job.excluded)
+    found = held_out(source, job.dataset_id, job.excluded)
+    if found is None:
+        raise MissingData("No held-out sample is left to measure on.", _most(job.held_out))
+    return found
+
+
+def held_out(
+    source: Source, dataset_id: UUID, excluded: Collection[int]
+) -> tuple[Loaded, Loaded] | None:
+    """Validation and test set, if any row is left. A dataset with one held-out split is halved by
+    class, and always the same way, so that a row that steers one run does not test the next steered
+    one."""
+    validation = source.split(SampleSplit.VALIDATION, excluded)
+    test = source.split(SampleSplit.TEST, excluded)
     if len(validation.labelled) and len(test.labelled):
         return validation, test
     only = validation if len(validation.labelled) else test
     if not len(only.labelled):
-        raise MissingData("No held-out sample is left to measure on.", _most(job.held_out))
-    first, second = split_unseen(only.labelled.labels, job.dataset_id.int % 2**63)
+        return None
+    first, second = split_unseen(only.labelled.labels, dataset_id.int % 2**63)
     return only.select(first), only.select(second)
 
 

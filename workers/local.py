@@ -1,7 +1,8 @@
 """The worker loop of a single machine: `python -m workers.local`, a child of `lotus serve`.
 
-It is woken by a byte in a FIFO, claims runs and starts each in a process of its own, has uploads
-checked, gives audit entries their place in the tree, seals it, and sweeps. It never imports torch.
+It is woken by a byte in a FIFO, claims runs and re-checks and starts each in a process of its own,
+has uploads checked, gives audit entries their place in the tree, seals it, and sweeps. It never
+imports torch.
 """
 
 import logging
@@ -24,7 +25,7 @@ from app.runtime import Runtime
 from workers import duties, roster
 from workers.parent import end_with_parent
 from workers.sealing import Sealer
-from workers.supervisor import HeldRun, Supervisor, end, start
+from workers.supervisor import Held, Supervisor, end, start
 
 log = logging.getLogger("lotus.worker")
 
@@ -36,7 +37,7 @@ CLEAR_EVERY = FORGET_EVERY = timedelta(hours=1)
 
 
 class LocalWorker:
-    """One run and one registration at a time, each in its own process."""
+    """One run or re-check and one registration at a time, each in its own process."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -44,7 +45,7 @@ class LocalWorker:
         self.supervisor = Supervisor(runtime, self.id)
         self.lookout = Lookout(runtime)
         self.sealer = Sealer(runtime)
-        self.run: HeldRun | None = None
+        self.held: Held | None = None
         self.registration: subprocess.Popen[bytes] | None = None
         self.closing: subprocess.Popen[bytes] | None = None
         self.next_sweep = self.next_heartbeat = LONG_AGO
@@ -75,20 +76,20 @@ class LocalWorker:
                 log.exception("a step of the worker loop failed", extra=fields(step=step.__name__))
 
     def stop(self, now: datetime) -> None:
-        """Ends the children in order; the run waits for the next start and loses no attempt."""
+        """Ends the children in order; the work waits for the next start and loses no attempt."""
         for process in (self.registration, self.closing):
             if process is not None:
                 end(process)
-        if self.run is not None:
-            self.run.put_down(now)
+        if self.held is not None:
+            self.held.put_down(now)
 
     def _claim(self, now: datetime) -> None:
-        if self.run is None:
-            self.run = self.supervisor.next_run(now)
+        if self.held is None:
+            self.held = self.supervisor.next_work(now)
 
     def _reap(self, now: datetime) -> None:
-        if self.run is not None and self.run.ended(now):
-            self.run = None
+        if self.held is not None and self.held.ended(now):
+            self.held = None
             self.supervisor.let_go()
 
     def _registrations(self, now: datetime) -> None:

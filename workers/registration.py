@@ -84,11 +84,11 @@ def _process(
         except (ContentProblem, RegistrationCrashed) as problem:
             _end_invalid(runtime, check, problem, now_fn())
         except MemoryError:
-            problem = ContentTooLarge(
+            too_large = ContentTooLarge(
                 "The worker's limit, LOTUS_CHECK_MEMORY_BYTES, was reached. Register the content "
                 "in smaller parts, or ask whoever operates the service for a higher limit."
             )
-            _end_invalid(runtime, check, problem, now_fn())
+            _end_invalid(runtime, check, too_large, now_fn())
     except LostRegistration:
         raise
     except Exception as error:

@@ -31,7 +31,7 @@ from app.registry.method_settings import RETRAIN
 from app.registry.tables import Model
 from app.runtime import Runtime
 from app.version import code_version
-from workers import failures, inputs
+from workers import failures, inputs, torch_device
 from workers.heartbeat import EXIT_LEASE_LOST, Heartbeat
 from workers.inputs import Inputs, Job
 from workers.parent import end_with_parent
@@ -56,7 +56,7 @@ class Runner:
     def __init__(self, runtime: Runtime, fence: Fence, moved: Callable[[], None]) -> None:
         """`moved` is called with every sign of progress."""
         self.runtime, self.fence, self.moved = runtime, fence, moved
-        self.device = _device(runtime.settings.device)
+        self.device = torch_device.choose(runtime.settings.device)
         self.job, self.actor = self._read()
 
     def run(self) -> RunState:
@@ -101,7 +101,7 @@ class Runner:
         planned = {name: value for name, value in config.to_dict().items() if name != "mode"}
         self._write(
             config=planned | {"execution": Execution.of(config, given.model).describe()},
-            device=_device_name(self.device),
+            device=torch_device.name_of(self.device),
             code_version=code_version(),
         )
         generator = torch.Generator().manual_seed(self.job.seed)
@@ -270,16 +270,6 @@ def _reference(given: Inputs, seed: int) -> ReferenceCheck:
         view=sets.view,
         unseen_persons=given.unseen_persons,
     )
-
-
-def _device(setting: str) -> torch.device:
-    if setting != "auto":
-        return torch.device(setting)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _now() -> datetime:

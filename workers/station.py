@@ -63,11 +63,11 @@ class Station:
         log.info("worker started", extra=fields(worker=self.id, role=role))
 
     def work(self) -> None:
-        """Sees runs through, one after the other, until nothing is ready."""
+        """Sees runs and re-checks through, one after the other, until nothing is ready."""
         with self._work, self.pulse.busy():
             while not self.stopping.is_set():
                 self.lookout.look(datetime.now(UTC))
-                held = self.supervisor.next_run(datetime.now(UTC))
+                held = self.supervisor.next_work(datetime.now(UTC))
                 if held is None:
                     return
                 self._see_through(held)
@@ -96,8 +96,8 @@ class Station:
                 if held.ended(datetime.now(UTC)):
                     return
             except SQLAlchemyError:
-                # The run goes on: its own heartbeat decides whether it may.
-                log.warning("run not looked at", exc_info=True)
+                # The work goes on: its own heartbeat decides whether it may.
+                log.warning("work not looked at", exc_info=True)
                 if held.process.poll() is not None:
                     return
 

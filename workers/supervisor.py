@@ -1,4 +1,4 @@
-"""Claims runs and sees each through in a process of its own. Never imports torch.
+"""Claims runs and re-checks, and sees each through in a process of its own. Never imports torch.
 
 The loop of a single machine and the Celery worker of a fleet share everything here; they differ in
 who wakes them. Each may end at any moment, since the database knows what they held.
@@ -13,23 +13,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app import clock
-from app.audit.kinds import worker_actor
-from app.erasure import leases, queue
-from app.erasure.leases import Claim
+from app.erasure import queue, rechecks
 from app.erasure.locks import LeaseLost
-from app.erasure.states import LEASED_RUN
-from app.erasure.tables import ErrorClass, Run
+from app.erasure.queue import Candidate
+from app.erasure.tables import ErrorClass
 from app.observability import VARIABLE, current_request_id, fields
 from app.runtime import Runtime
 from workers import roster
 from workers.heartbeat import EXIT_LEASE_LOST
 from workers.parent import PARENT_PID
 from workers.persistence import persist
+from workers.work import RECHECKING, UNLEARNING, Claim, Work
 
 log = logging.getLogger("lotus.worker")
 
@@ -48,24 +48,29 @@ MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 REPORT_SECONDS = 30.0
 
 
-class HeldRun:
-    """A claimed run and the process that computes it."""
+class Held:
+    """A claimed run or re-check, and the process that computes it."""
 
     def __init__(
-        self, runtime: Runtime, worker: UUID, claim: Claim, environment: Mapping[str, str]
+        self,
+        runtime: Runtime,
+        worker: UUID,
+        work: Work,
+        claim: Claim,
+        environment: Mapping[str, str],
     ) -> None:
-        self._runtime, self._worker, self.claim = runtime, worker, claim
+        self._runtime, self._worker, self.work, self.claim = runtime, worker, work, claim
         self._kills = memory_kills()
         fence = claim.fence
         self.process = start(
-            "workers.runner", fence.run_id.hex, str(fence.attempt), environment=environment
+            work.module, fence.identity.hex, str(fence.attempt), environment=environment
         )
         self._claimed_at = datetime.now(UTC)
         self._next_look = LONG_AGO
         self._lost_since: datetime | None = None
 
     def ended(self, now: datetime) -> bool:
-        """Looks once. A runner that ended without a result gives its run back at once, not after
+        """Looks once. A process that ended without a result gives its work back at once, not after
         the lease; one that stands still with a lease that is no longer its own is killed."""
         code = self.process.poll()
         if code is None:
@@ -75,137 +80,140 @@ class HeldRun:
         return True
 
     def put_down(self, now: datetime) -> None:
-        """The worker stops, through no fault of the run: it waits, and loses no attempt."""
+        """The worker stops, through no fault of the work: it waits, and loses no attempt."""
         end(self.process)
 
         def write() -> None:
             with self._runtime.database.write() as session:
-                actor = worker_actor(self._worker)
-                leases.put_down(session, self.claim.fence, actor=actor, now=now)
+                self.work.put_down(session, self.claim.fence, worker=self._worker, now=now)
 
         with suppress(LeaseLost):  # it had just ended, one way or the other
             persist(write, seconds=STOP_SECONDS)
-            log.info("run put down", extra=fields(run=self.claim.fence.run_id))
+            log.info("work put down", extra=self._named())
 
     def _stands_still(self, now: datetime) -> bool:
-        """True if the runner had to be killed. It ends by itself when it loses its lease, unless
+        """True if the process had to be killed. It ends by itself when it loses its lease, unless
         nothing in it moves any more: a call into a driver that hangs, a stopped process."""
         lease = timedelta(seconds=self._runtime.settings.lease_seconds)
         if now < self._next_look:
             return False
         self._next_look = now + min(lease / LOOKS_PER_LEASE, LONGEST_BETWEEN_LOOKS)
-        fence = self.claim.fence
         with self._runtime.database.read() as session:
-            run = session.get_one(Run, fence.run_id)
-            held = run.attempt == fence.attempt and run.state in LEASED_RUN
-            starting = held and run.progress is None
-            due = run.lease_until is not None and run.lease_until - now < lease / 2
-        if held:
+            found = self.work.look(session, self.claim.fence)
+        due = found.until is not None and found.until - now < lease / 2
+        if found.held:
             self._lost_since = None
-            if starting and due and now - self._claimed_at < LONGEST_START:
+            if not found.begun and due and now - self._claimed_at < LONGEST_START:
                 self._renew(lease, now)
             return False
         self._lost_since = self._lost_since or now
         if now - self._lost_since < lease / 2:
             return False
-        log.error("runner stands still without its lease", extra=fields(run=fence.run_id))
+        log.error("process stands still without its lease", extra=self._named())
         self.process.kill()
         self.process.wait()
         return True
 
     def _renew(self, lease: timedelta, now: datetime) -> None:
         """Loading libraries can take longer than a short lease; from its first sign of progress
-        the runner renews for itself."""
+        the process renews for itself."""
         with suppress(LeaseLost), self._runtime.database.write() as session:
-            leases.renew(session, self.claim.fence, lease=lease, now=now)
+            self.work.renew(session, self.claim.fence, lease=lease, now=now)
 
     def _give_back(self, code: int) -> None:
         error_class, detail = self._meaning(code)
-        run = self.claim.fence.run_id
-        log.warning("runner ended", extra=fields(run=run, code=code, error_class=error_class))
+        told = fields(work=self.claim.fence.identity, code=code, error_class=error_class)
+        log.warning("process ended", extra=told)
 
         def write() -> None:
             with self._runtime.database.write() as session:
-                leases.give_back(
+                self.work.give_back(
                     session,
                     self._runtime.keyring,
                     self.claim.fence,
                     error_class=error_class,
                     detail=detail,
-                    actor=worker_actor(self._worker),
+                    worker=self._worker,
                     now=datetime.now(UTC),
                 )
 
-        with suppress(LeaseLost):  # it ended because the run was no longer its own
+        with suppress(LeaseLost):  # it ended because the work was no longer its own
             persist(write, seconds=REPORT_SECONDS)
+
+    def _named(self) -> dict[str, dict[str, Any]]:
+        return fields(**{self.work.name: self.claim.fence.identity})
 
     def _meaning(self, code: int) -> tuple[ErrorClass, str]:
         if code >= 0:
-            return ErrorClass.CRASHED, f"The run's process ended with code {code}."
+            return ErrorClass.CRASHED, f"The process ended with code {code}."
         name = signal.Signals(-code).name
         if -code == signal.SIGKILL and memory_kills() > self._kills:
             return ErrorClass.OUT_OF_MEMORY, "The machine ran out of memory and ended the process."
-        return ErrorClass.CRASHED, f"The run's process was ended by {name}."
+        return ErrorClass.CRASHED, f"The process was ended by {name}."
 
 
 class Supervisor:
-    """One worker's claims. `environment` is what its runners get beside the worker's own."""
+    """One worker's claims. `environment` is what its children get beside the worker's own."""
 
     def __init__(
         self, runtime: Runtime, worker: UUID, environment: Mapping[str, str] | None = None
     ) -> None:
         self.runtime, self.worker = runtime, worker
         self.environment = dict(environment or {})
-        self.set_aside: dict[UUID, datetime] = {}
+        self.set_aside: dict[tuple[str, UUID], datetime] = {}
 
-    def next_run(self, now: datetime) -> HeldRun | None:
+    def next_work(self, now: datetime) -> Held | None:
         """Claims what should be next and starts it; None if nothing is ready."""
         coalesce = timedelta(seconds=self.runtime.settings.coalesce_seconds)
         with self.runtime.database.read() as session:
-            candidates = queue.candidates(session, coalesce=coalesce, now=now)
+            candidates = in_turn(
+                queue.candidates(session, coalesce=coalesce, now=now),
+                rechecks.candidates(session, now=now),
+            )
             if candidates and clock.is_off(session, lambda: datetime.now(UTC)):
                 # Others would take its leases for expired, or it would theirs.
                 log.error("this machine's clock is off: nothing is claimed")
                 return None
-        for candidate in candidates:
-            if self.set_aside.get(candidate.model_id, now) > now:
+        for work, model in candidates:
+            if self.set_aside.get((work.name, model), now) > now:
                 continue
             try:
-                claim = self._claim(candidate.model_id, now)
+                claim = self._claim(work, model, now)
             except OperationalError:
                 raise  # the database is away, which is no fault of this model's
             except Exception:
                 # Whatever is wrong with this model must not stop the others.
-                log.exception("model set aside", extra=fields(model=candidate.model_id))
-                self.set_aside[candidate.model_id] = now + SET_ASIDE
+                log.exception("model set aside", extra=fields(model=model, work=work.name))
+                self.set_aside[work.name, model] = now + SET_ASIDE
                 continue
             if claim is not None:
-                return self._start(claim)
+                return self._start(work, claim)
         return None
 
     def let_go(self) -> None:
-        """The run has ended: the worker is free."""
+        """The work has ended: the worker is free."""
         self._note_run(None)
 
-    def _claim(self, model: UUID, now: datetime) -> Claim | None:
+    def _claim(self, work: Work, model: UUID, now: datetime) -> Claim | None:
         lease = timedelta(seconds=self.runtime.settings.lease_seconds)
         with self.runtime.database.write() as session:
-            return leases.claim(
+            return work.claim(
                 session, self.runtime.keyring, self.worker, model, lease=lease, now=now
             )
 
-    def _start(self, claim: Claim) -> HeldRun:
-        run = claim.fence.run_id
-        log.info("run claimed", extra=fields(run=run, attempt=claim.fence.attempt))
+    def _start(self, work: Work, claim: Claim) -> Held:
+        fence = claim.fence
+        named = {work.name: fence.identity}
+        log.info(f"{work.name} claimed", extra=fields(**named, attempt=fence.attempt))
         try:
-            held = HeldRun(self.runtime, self.worker, claim, self.environment)
+            held = Held(self.runtime, self.worker, work, claim, self.environment)
         except OSError:
-            # No process to be had: no fault of the run's.
+            # No process to be had: no fault of the work's.
             with self.runtime.database.write() as session:
-                actor, now = worker_actor(self.worker), datetime.now(UTC)
-                leases.put_down(session, claim.fence, actor=actor, now=now)
+                work.put_down(session, fence, worker=self.worker, now=datetime.now(UTC))
             raise
-        self._note_run(run)
+        if work is UNLEARNING:
+            self._note_run(fence.identity)
         return held
 
     def _note_run(self, run: UUID | None) -> None:
@@ -215,6 +223,19 @@ class Supervisor:
                 roster.note_run(session, self.worker, run)
         except SQLAlchemyError:
             log.warning("current run not noted", exc_info=True)
+
+
+def in_turn(runs: Sequence[Candidate], waiting: Sequence[Candidate]) -> list[tuple[Work, UUID]]:
+    """What may be claimed, in turn. Runs keep their order; re-checks come before all of them unless
+    a run is due earlier: they take seconds, and a case may wait for one to be closed."""
+    first_due = min((run.due_at for run in runs), default=None)
+    early = [one for one in waiting if first_due is None or one.due_at <= first_due]
+    late = [one for one in waiting if one not in early]
+    return [
+        *((RECHECKING, one.model_id) for one in early),
+        *((UNLEARNING, one.model_id) for one in runs),
+        *((RECHECKING, one.model_id) for one in late),
+    ]
 
 
 def start(

@@ -52,7 +52,7 @@ def seal() -> None:
 def look() -> None:
     """Rings for what became ready by the clock alone, or was rung for in vain."""
     runtime, now = station.current().runtime, datetime.now(UTC)
-    if duties.runs_wait(runtime, now):
+    if duties.work_waits(runtime, now):
         bell.send(app, bell.WORK_TASK, bell.GPU_QUEUE)
     if duties.uploads_wait(runtime, now):
         bell.send(app, bell.REGISTER_TASK, bell.OPS_QUEUE)

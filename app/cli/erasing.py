@@ -11,11 +11,12 @@ from app.cli.connection import connect
 from app.cli.figures import print_run
 from app.cli.following import follow
 from app.cli.output import AsJson, Failure, print_json, print_rows
+from app.cli.rechecking import print_recheck
 from app.cli.requests import due, print_request
-from client import Erasure, LotusClient, Run, Subject
+from client import Erasure, LotusClient, Recheck, Run, Subject
 
 NEWEST = 20
-Shown = TypeVar("Shown", Run, Erasure)
+Shown = TypeVar("Shown", Run, Erasure, Recheck)
 
 
 def erase(
@@ -56,16 +57,19 @@ def erase(
 
 def status(
     id: Annotated[
-        str | None, typer.Argument(help="A request (req_...) or a run (run_...).")
+        str | None,
+        typer.Argument(help="A request (req_...), a run (run_...) or a re-check (rck_...)."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one request or one run or, without ID, the newest requests."""
+    """Show one request, run or re-check or, without ID, the newest requests."""
     with connect() as lotus:
         if id is None:
             _status_of_all(lotus, as_json=as_json)
         elif id.startswith("run_"):
             _show(lotus.get_run(id), print_run, as_json=as_json)
+        elif id.startswith("rck_"):
+            _show(lotus.get_recheck(id), print_recheck, as_json=as_json)
         else:
             _show(lotus.get_request(id), print_request, as_json=as_json)
 

@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +11,13 @@ import typer
 
 from app.cli.connection import connect
 from app.cli.output import AsJson, Failure, console, print_json, print_rows, progress, waiting
+from app.cli.rechecking import print_rechecks
 from client import Dataset, LotusClient, Model
 
 datasets = typer.Typer(help="Data that models were trained on.", no_args_is_help=True)
 models = typer.Typer(help="Models that can be unlearned.", no_args_is_help=True)
 
+NEWEST = 20
 PATH_HELP = "A folder that holds {}, or such a file."
 
 
@@ -72,6 +75,20 @@ def recipients(
         for one in found
     ]
     print_rows(rows, "name", "key", ">version", "first pulled", ">times")
+
+
+@models.command("rechecks")
+def rechecks(
+    model: Annotated[str, typer.Argument(help="Id of the model (mdl_...).")],
+    as_json: AsJson = False,
+) -> None:
+    """Show whether completed cases hold on the model's later versions."""
+    with connect() as lotus:
+        newest = list(islice(lotus.list_rechecks(model), NEWEST))
+    if as_json:
+        print_json({"items": [one.model_dump(mode="json") for one in newest]})
+        return
+    print_rechecks(newest)
 
 
 def describe_dataset(dataset: Dataset) -> str:

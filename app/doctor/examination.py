@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.db import Database
-from app.doctor import broker, database, files, keys, sealing, work
+from app.doctor import assurance, broker, database, files, keys, sealing, work
 from app.doctor.findings import Finding, Level, problem
 from app.doctor.restored import unknown_to_the_backup
 from app.storage import ArtifactStore
@@ -35,6 +35,7 @@ def examine(
             lambda session: work.stuck(session, now=now),
             work.models,
             lambda session: work.paused_models(session, now=now),
+            lambda session: assurance.rechecks(session, now=now),
             lambda session: work.audit(session, now=now),
             lambda session: sealing.sealing(session, settings, now=now),
             lambda session: files.content(session, store, full=full),

@@ -66,7 +66,7 @@ def leases(session: Session, *, now: datetime) -> Finding:
     if expired:
         return problem(
             "leases",
-            f"expired for more than five minutes: {_some(expired, run_id)}",
+            f"expired for more than five minutes: {some(expired, run_id)}",
             "Nobody sweeps: start `lotus worker ops`, or `lotus serve` on a single machine.",
         )
     return ok("leases", "none has been expired for long")
@@ -90,7 +90,7 @@ def stuck(session: Session, *, now: datetime) -> Iterator[Finding]:
         if requests:
             found = True
             term = "its end, or " if state is RequestState.ON_HOLD else ""
-            said = f"longer than {term}{place.longest} in {state}: {_some(requests, request_id)}"
+            said = f"longer than {term}{place.longest} in {state}: {some(requests, request_id)}"
             yield warning("states", said, _ACTIONS_IN.get(state, _ACTIONS[place.owner]))
     for run_state, place in RUN.items():
         if place.owner is None or place.longest is None:
@@ -99,7 +99,7 @@ def stuck(session: Session, *, now: datetime) -> Iterator[Finding]:
         runs = _ids(session, Run.id, [Run.state == run_state, since < now - place.longest])
         if runs:
             found = True
-            said = f"longer than {place.longest} in {run_state}: {_some(runs, run_id)}"
+            said = f"longer than {place.longest} in {run_state}: {some(runs, run_id)}"
             yield warning("states", said, _ACTIONS[place.owner])
     if not found:
         yield ok("states", "no request and no run has waited for longer than it may")
@@ -113,7 +113,7 @@ def models(session: Session) -> Finding:
     if without:
         return problem(
             "models",
-            f"without an active version: {_some(without, model_id)}",
+            f"without an active version: {some(without, model_id)}",
             "Register a version: requests that concern the model cannot be carried out.",
         )
     return ok("models", "each has an active version")
@@ -124,7 +124,7 @@ def paused_models(session: Session, *, now: datetime) -> Finding:
     if paused:
         return warning(
             "paused models",
-            f"whose runs kept failing: {_some(paused, model_id)}",
+            f"whose runs kept failing: {some(paused, model_id)}",
             "GET /api/v1/models/{id} names the error. Mend it, then POST .../resume, or wait: one "
             "run is tried when the pause ends.",
         )
@@ -170,6 +170,6 @@ def _ids(
     return list(session.scalars(select(column).where(*conditions).order_by(column)))
 
 
-def _some(found: Sequence[UUID], written: Callable[[UUID], str]) -> str:
+def some(found: Sequence[UUID], written: Callable[[UUID], str]) -> str:
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return ", ".join(written(each) for each in found[:SHOWN]) + more

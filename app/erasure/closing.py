@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.certificates import service as certificates
 from app.certificates.statement import Destruction as Stated
-from app.erasure import decisions, destroying, reach, recipients
+from app.erasure import decisions, destroying, reach, rechecks, recipients
 from app.erasure.closing_tables import Destroyed, Destruction
 from app.erasure.locks import lock_model, lock_requests
 from app.erasure.states import RequestState
 from app.erasure.tables import ErasureRequest
 from app.erasure.unneeded import is_needed
-from app.ids import controller_id, request_id
+from app.ids import controller_id, model_id, request_id
 from app.keyring import Keyring
 from app.registry.tables import Artifact, ArtifactState, DatasetShard, ModelVersion, VersionState
 from app.restore.service import is_paused
@@ -56,8 +56,9 @@ def look_again(session: Session, identity: UUID, *, at: datetime) -> None:
 def close(
     session: Session, keyring: Keyring, identity: UUID, *, suppressed_for: timedelta, now: datetime
 ) -> bool:
-    """Decides, unless somebody still works with what would be destroyed, or the service is paused:
-    then it is for later. For `suppressed_for` the person's data is recognised if it comes back.
+    """Decides, unless somebody still works with what would be destroyed, or nobody has looked yet
+    whether the case holds on the current versions, or the service is paused: then it is for later.
+    For `suppressed_for` the person's data is recognised if it comes back.
 
     From here on nothing of the case can be taken back or reopened.
     """
@@ -67,10 +68,16 @@ def close(
     (request,) = lock_requests(session, [identity])
     if is_paused(session) or not _is_over(request, now):
         return False
+    unasked = rechecks.without_an_answer(session, request)
+    if unasked and rechecks.may_wait(session, request, now):
+        request.next_closing_at = now + SOON
+        return False
     versions = reach.versions(session, request)
     if reach.must_wait(session, request, [version.id for version in versions]):
         request.next_closing_at = now + SOON
         return False
+    if unasked:
+        _say_missed(session, request, unasked, now)
     rows = reach.rows(session, request)
     shards = _lock_shards(session, {row.shard_id for row in rows})
     recipients.keep_versions(session, request)
@@ -117,6 +124,20 @@ def _is_over(request: ErasureRequest, now: datetime) -> bool:
         and request.closed_at is None
         and request.next_closing_at is not None
         and request.next_closing_at <= now
+    )
+
+
+def _say_missed(
+    session: Session, request: ErasureRequest, models: set[UUID], now: datetime
+) -> None:
+    log.append(
+        session,
+        kinds.RecheckMissed(
+            controller=controller_id(request.controller_id),
+            request=request_id(request.id),
+            models=[model_id(model) for model in sorted(models)],
+        ),
+        now=now,
     )
 
 

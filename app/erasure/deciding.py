@@ -17,7 +17,15 @@ from app.erasure import breaker, completion, forming, ladder, publishing, refusi
 from app.erasure.ladder import Recipe
 from app.erasure.locks import items_of, lock_items, lock_model
 from app.erasure.states import KEPT_BACK, LIVE_RUN, ItemState, RunState, RunStep
-from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode, Run
+from app.erasure.tables import (
+    ErasureItem,
+    ErasureRequest,
+    ItemSample,
+    ReasonCode,
+    Run,
+    RunItem,
+    UnlearnedSample,
+)
 from app.erasure.transitions import Cause, Event, IllegalMove, move_item
 from app.http.problems import InvalidInput, NotFound, Problem, field_errors
 from app.keyring import Keyring
@@ -87,10 +95,10 @@ def decide(
     if action == "retry":
         run = _run_of(session, item)
         chosen = _chosen(run, model, method, settings)
-        _run_again(session, keyring, run, model, chosen, again)
+        _run_again(session, keyring, item, run, model, chosen, again)
     elif action == "retrain":
         run = _run_of(session, item)
-        _run_again(session, keyring, run, model, _retraining(model), again)
+        _run_again(session, keyring, item, run, model, _retraining(model), again)
     elif action == "accept":
         _accept(session, keyring, item, Cause(Event.ACCEPTED, actor, now))
     else:
@@ -130,20 +138,24 @@ def _retraining(model: Model) -> tuple[Recipe, RunStep]:
 def _run_again(
     session: Session,
     keyring: Keyring,
+    item: ErasureItem,
     run: Run,
     model: Model,
     chosen: tuple[Recipe, RunStep],
     cause: Cause,
 ) -> None:
     """A new run with the same items; one rung up after a rejection, since every test is a little
-    stricter for it. A person who wants it lifts the model's pause with it."""
+    stricter for it. An item that relapsed runs alone. A person who wants it lifts the model's pause
+    with it."""
     if session.scalar(select(exists().where(Run.model_id == model.id, Run.state.in_(LIVE_RUN)))):
         raise ModelBusy(
             "Decide when the model's present run has ended.", headers={"Retry-After": "60"}
         )
     breaker.lift(session, model, cause)
     recipe, step = chosen
-    items = _waiting_with(session, run)
+    relapsed = run.state is RunState.SUCCEEDED
+    # A run that was published waits with nobody: its other persons' cases stand.
+    items = lock_items(session, [item.id]) if relapsed else _waiting_with(session, run)
     for waiting in items:
         move_item(
             session,
@@ -159,8 +171,8 @@ def _run_again(
         items,
         recipe,
         cause,
-        follows=run,
-        rung=run.rung + (run.state is RunState.REJECTED),
+        follows=None if relapsed else run,
+        rung=0 if relapsed else run.rung + (run.state is RunState.REJECTED),
         step=step,
     )
     completion.settle(session, keyring, {waiting.request_id for waiting in items}, cause)
@@ -168,6 +180,10 @@ def _run_again(
 
 def _accept(session: Session, keyring: Keyring, item: ErasureItem, cause: Cause) -> None:
     run = _run_of(session, item)
+    if run.state is RunState.SUCCEEDED:
+        raise IllegalMove(
+            "The case relapsed: what could be accepted is served already. Retry, retrain or refuse."
+        )
     if run.state is not RunState.REJECTED:
         raise IllegalMove("The run failed and left no candidate to accept; retry or refuse.")
     assert run.candidate_version_id is not None
@@ -179,10 +195,28 @@ def _accept(session: Session, keyring: Keyring, item: ErasureItem, cause: Cause)
             "A request whose samples this candidate unlearned was cancelled, refused or put on "
             "hold since. Retry without them."
         )
+    if _knows_again(session, run):
+        raise CandidateOutdated(
+            "A re-check has found since that its base version knows some of the samples again, "
+            "which the candidate has not unlearned. Retry."
+        )
     if publishing.accept_candidate(session, keyring, run, cause) is RunState.SUPERSEDED:
         raise CandidateOutdated(
             "The model has a newer version than the one it started from. Retry."
         )
+
+
+def _knows_again(session: Session, run: Run) -> bool:
+    """A run in progress starts again by itself. This one has long ended, so that the clocks of two
+    machines decide nothing."""
+    relapsed = (
+        select(UnlearnedSample.sample_id)
+        .join(ItemSample, ItemSample.sample_id == UnlearnedSample.sample_id)
+        .join(RunItem, RunItem.item_id == ItemSample.item_id)
+        .where(RunItem.run_id == run.id, UnlearnedSample.model_id == run.model_id)
+        .where(UnlearnedSample.relapsed_at > run.created_at)
+    )
+    return session.scalar(relapsed.limit(1)) is not None
 
 
 def _refuse(

@@ -266,7 +266,7 @@ def _without_covered(
 def _mark_covered(
     session: Session, item: ErasureItem, model: Model, base: ModelVersion, cause: Cause
 ) -> bool:
-    """Another request's run took the same samples while this item waited; False if none did."""
+    """Another request's run took the same samples meanwhile; False if none did."""
     covering = session.scalar(
         select(UnlearnedSample.run_id)
         .join(ItemSample, ItemSample.sample_id == UnlearnedSample.sample_id)
@@ -281,6 +281,7 @@ def _mark_covered(
     if covering is None:
         return False
     detail = session.scalars(select(Run.verdict_detail).where(Run.id == covering)).first()
+    model.recheck_at = cause.now  # the current version may be later than the covering run's
     move_item(
         session,
         item,

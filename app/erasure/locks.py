@@ -1,7 +1,7 @@
 """Rows that are about to change, locked; and the fence that a worker's writes must pass.
 
-Lock order, so that no two of these transactions wait for each other: model, run, items, requests;
-each kind in the order of its ids.
+Lock order, so that no two of these transactions wait for each other: model, re-check, run, items,
+requests; each kind in the order of its ids.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +30,10 @@ class Fence:
 
     run_id: UUID
     attempt: int
+
+    @property
+    def identity(self) -> UUID:
+        return self.run_id
 
 
 def fenced_run(session: Session, fence: Fence) -> Run:

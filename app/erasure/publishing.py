@@ -110,10 +110,12 @@ def start_again_on_new_base(
     *,
     actor: str,
     now: datetime,
+    event: Event = Event.BASE_CHANGED,
 ) -> None:
     """The version that the run started from is no longer current: its result would undo the new
-    one. The same items start again from the version that is current now."""
-    cause = Cause(Event.BASE_CHANGED, actor, now)
+    one. Or it is, and knows samples of the run again. The same items start again from the version
+    that is current now."""
+    cause = Cause(event, actor, now)
     move_run(session, run, RunState.SUPERSEDED, cause, controller=model.controller_id)
     items = items_of(session, run)
     for item in items:
@@ -188,6 +190,7 @@ def _finish(
 ) -> None:
     forgotten = forming.forget_samples(session, run)
     base.state = VersionState.SUPERSEDED
+    model.recheck_at = cause.now  # do earlier cases hold on the new version?
     session.flush()  # the index allows one active version at a time
     version.state, version.published_at = VersionState.ACTIVE, cause.now
     version.metrics = judged.report

@@ -151,20 +151,33 @@ def versions_that_know(session: Session, item: ErasureItem) -> list[ModelVersion
 def _left_to_unlearn(
     session: Session, item: ErasureItem, versions: Sequence[ModelVersion]
 ) -> dict[UUID, set[int]]:
-    """Of each version, the samples that no run on the way to it unlearned. Parents come first."""
+    """Of each version, the samples that no run on the way to it unlearned. Parents come first.
+
+    A sample that relapsed was unlearned in the version of its run alone: which of the later ones
+    was the first to know it again, nobody can say.
+    """
     trained_on = _training_samples(session, item)
     samples = set(session.scalars(trained_on))
     by_run: dict[UUID, set[int]] = {}
-    for run, sample in session.execute(
-        select(UnlearnedSample.run_id, UnlearnedSample.sample_id).where(
+    lasting: dict[UUID, set[int]] = {}
+    for run, sample, relapsed_at in session.execute(
+        select(
+            UnlearnedSample.run_id, UnlearnedSample.sample_id, UnlearnedSample.relapsed_at
+        ).where(
             UnlearnedSample.model_id == item.model_id, UnlearnedSample.sample_id.in_(trained_on)
         )
     ):
         by_run.setdefault(run, set()).add(sample)
+        if relapsed_at is None:
+            lasting.setdefault(run, set()).add(sample)
     left: dict[UUID, set[int]] = {}
+    handed_on: dict[UUID, set[int]] = {}
     for version in versions:
-        before = samples if version.parent_id is None else left[version.parent_id]
-        left[version.id] = before - by_run.get(version.run_id, set()) if version.run_id else before
+        before = samples if version.parent_id is None else handed_on[version.parent_id]
+        left[version.id] = handed_on[version.id] = before
+        if version.run_id is not None:
+            left[version.id] = before - by_run.get(version.run_id, set())
+            handed_on[version.id] = before - lasting.get(version.run_id, set())
     return left
 
 

@@ -218,6 +218,7 @@ def _take_back(
 ) -> None:
     for version in taken:
         version.state, version.taken_back_at = VersionState.SUPERSEDED, now
+    model.recheck_at = now
     session.flush()  # the index allows one active version at a time
     target.state = VersionState.ACTIVE
     session.flush()

@@ -13,7 +13,15 @@ from app.erasure.decision_schemas import (
     HoldView,
     WaitView,
 )
-from app.erasure.states import ItemState, Outcome, RequestState, RunState, RunStep
+from app.erasure.recheck_schemas import LastRecheck
+from app.erasure.states import (
+    ItemState,
+    Outcome,
+    Reopening,
+    RequestState,
+    RunState,
+    RunStep,
+)
 from app.erasure.tables import ErrorClass, LegalGround, ReasonCode, Regulation
 from app.identities import DEFAULT_TYPE, LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
 from app.ids import CertificateId, ItemId, ModelId, RequestId, RunId, VersionId
@@ -96,6 +104,17 @@ class ItemView(BaseModel):
     numbers: dict[str, Any] | None
     error_class: ErrorClass | None
     published_at: datetime | None
+    reopened_at: Annotated[
+        datetime | None, Field(description="When it was published and had to wait again.")
+    ]
+    reopened_for: Annotated[Reopening | None, Field(description="Why, the last time.")]
+    relapses: Annotated[
+        int,
+        Field(
+            description="How often a later version knew the samples again; at 3 a person decides."
+        ),
+    ]
+    last_recheck: LastRecheck | None
 
 
 class CertificateView(BaseModel):
@@ -143,6 +162,10 @@ class RequestDetail(RequestSummary):
     hold: HoldView | None
     deadline: DeadlineView
     decisions: Annotated[list[DecisionView], Field(description="Of the whole request.")]
+    reopened_at: Annotated[
+        datetime | None, Field(description="When the case was last reopened, and why.")
+    ]
+    reopened_for: Reopening | None
     items: list[ItemView]
     certificate: CertificateView | None
 

@@ -54,6 +54,16 @@ class RunStep(StrEnum):
     DECISION = "decision"
 
 
+class Reopening(StrEnum):
+    """Why an item that was published waits again."""
+
+    ROLLBACK = "rollback"
+    TRAINED_ELSEWHERE = "trained_elsewhere"
+    RELAPSE = "relapse"
+    # Another person's case relapsed, and some samples show both of them.
+    SHARED_RELAPSE = "shared_relapse"
+
+
 class Outcome(StrEnum):
     """How a completed request ended."""
 
@@ -127,8 +137,11 @@ REQUEST: Mapping[RequestState, Place] = {
         Owner.DECIDER, 7 * _DAY, *_working(_R.NEEDS_DECISION), _R.CANCELLED, _R.ON_HOLD
     ),
     _R.FAILED: _waits(Owner.DECIDER, 7 * _DAY, *_working(_R.FAILED), _R.CANCELLED, _R.ON_HOLD),
-    # Reopened by a rollback, a relapse, or a version trained elsewhere on the same data.
-    _R.COMPLETED: Place(frozenset({_R.AWAITING_APPROVAL, _R.SCHEDULED, _R.RUNNING})),
+    # Reopened by a rollback, a relapse, or a version trained elsewhere on the same data; by a
+    # relapse that came once too often, for a person to decide.
+    _R.COMPLETED: Place(
+        frozenset({_R.AWAITING_APPROVAL, _R.SCHEDULED, _R.RUNNING, _R.NEEDS_DECISION})
+    ),
     _R.CANCELLED: Place(),
     _R.REFUSED: Place(),
 }
@@ -152,7 +165,7 @@ ITEM: Mapping[ItemState, Place] = {
         Owner.DECIDER, 7 * _DAY, _I.SCHEDULED, _I.RUNNING, _I.PUBLISHED, _I.CANCELLED, _I.REFUSED
     ),
     _I.FAILED: _waits(Owner.DECIDER, 7 * _DAY, _I.SCHEDULED, _I.RUNNING, _I.CANCELLED, _I.REFUSED),
-    _I.PUBLISHED: Place(frozenset({_I.SCHEDULED})),
+    _I.PUBLISHED: Place(frozenset({_I.SCHEDULED, _I.NEEDS_DECISION})),
     _I.CANCELLED: Place(),
     _I.REFUSED: Place(),
 }

@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, distinct, exists, func, select, union
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    and_,
+    distinct,
+    exists,
+    func,
+    select,
+    union,
+)
 from sqlalchemy.orm import Session, aliased
 
 from app.erasure.states import ItemState, RequestState
@@ -169,7 +179,8 @@ def is_unlearned(
     """Condition on `Sample`: a version of this lineage has already unlearned it.
 
     A version trained elsewhere starts a new lineage: it may have seen the samples again. What a
-    rollback took back is not unlearned in the versions before it.
+    rollback took back is not unlearned in the versions before it, and what has relapsed must be
+    unlearned once more.
     """
     found = (
         exists()
@@ -182,13 +193,14 @@ def is_unlearned(
 
 
 def counts_in(lineage_id: UUID | ScalarSelect[UUID]) -> ColumnElement[bool]:
-    """Condition on `UnlearnedSample`: its run published a version of this lineage, and no rollback
-    has taken that version back."""
-    return exists().where(
+    """Condition on `UnlearnedSample`: its run published a version of this lineage, no rollback has
+    taken that version back, and no re-check has found that a later one knows the sample again."""
+    published = exists().where(
         _Published.run_id == UnlearnedSample.run_id,
         _Published.lineage_id == lineage_id,
         _Published.taken_back_at.is_(None),
     )
+    return and_(UnlearnedSample.relapsed_at.is_(None), published)
 
 
 def excluded_samples(session: Session, model_id: UUID, dataset_id: UUID) -> set[int]:

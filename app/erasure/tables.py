@@ -24,6 +24,7 @@ from app.erasure.states import (
     OPEN_REQUEST,
     ItemState,
     Outcome,
+    Reopening,
     RequestState,
     RunState,
     RunStep,
@@ -200,6 +201,10 @@ class ErasureItem(Base):
     reason_code: Mapped[ReasonCode | None] = mapped_column(enum_text(ReasonCode))
     accepted_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
+    # When it was published and had to wait again, and how often for a relapse.
+    reopened_at: Mapped[datetime | None]
+    reopened_for: Mapped[Reopening | None] = mapped_column(enum_text(Reopening))
+    relapses: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class ItemSample(Base):
@@ -286,8 +291,8 @@ class RunItem(Base):
 class UnlearnedSample(Base):
     """A sample that this model may no longer be trained on, calibrated with or tested on.
 
-    `leaf` is the sample's part in the commitment to the run's forget set, kept once the sample's
-    own reference is destroyed.
+    `leaf` is the sample's part in the commitment to the run's forget set, kept once its reference
+    is destroyed. `relapsed_at`: later versions know the sample again, and the run counts no longer.
     """
 
     __tablename__ = "unlearned_samples"
@@ -296,6 +301,7 @@ class UnlearnedSample(Base):
     sample_id: Mapped[int] = mapped_column(ForeignKey("samples.id"), primary_key=True, index=True)
     run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     leaf: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    relapsed_at: Mapped[datetime | None]
 
 
 class SuppressionEntry(Base):

@@ -47,6 +47,8 @@ class Event(StrEnum):
     REFUSED = "refused"
     REOPENED = "reopened"
     ROLLED_BACK = "rolled_back"
+    RELAPSED = "relapsed"
+    RELAPSE_SHARED = "relapse_shared"
     ITEMS_MOVED = "items_moved"
     APPROVED = "approved"
     HELD = "held"

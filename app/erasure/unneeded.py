@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.erasure.closing_tables import Destruction
+from app.erasure.recheck_tables import Recheck, RecheckState
 from app.erasure.states import LEASED_RUN
 from app.erasure.tables import ErasureRequest, Run
 from app.registry.artifacts import LONGEST_UNUSED, note_destroyed
@@ -120,10 +121,14 @@ def _held(session: Session, sha256: str) -> Artifact:
 
 
 def _may_be_read(session: Session, since: datetime) -> bool:
-    """A run notes at its start which files it will read; one that started before the file was let
-    go may have noted it."""
-    readers = select(Run.id).where(Run.state.in_(LEASED_RUN), Run.started_at <= since + CLOCK_SKEW)
-    return session.scalar(readers.limit(1)) is not None
+    """A run notes at its start which files it will read, and so does a re-check; one that started
+    before the file was let go may have noted it."""
+    latest = since + CLOCK_SKEW
+    runs = select(Run.id).where(Run.state.in_(LEASED_RUN), Run.started_at <= latest)
+    others = select(Recheck.id).where(
+        Recheck.state == RecheckState.RUNNING, Recheck.started_at <= latest
+    )
+    return any(session.scalar(readers.limit(1)) is not None for readers in (runs, others))
 
 
 def _owner(session: Session, sha256: str) -> UUID | None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.certificates import service as certificates
 from app.certificates.tables import Certificate
-from app.erasure import decisions, holding
+from app.erasure import decisions, holding, recheck_views
 from app.erasure.deadlines import on_the_clock
 from app.erasure.decision_schemas import (
     ApprovalView,
@@ -20,6 +20,7 @@ from app.erasure.decision_schemas import (
     WaitView,
 )
 from app.erasure.decision_tables import RequestDecision
+from app.erasure.recheck_schemas import LastRecheck
 from app.erasure.schemas import CertificateView, ItemView, RequestDetail, RequestSummary
 from app.erasure.states import OPEN_REQUEST, REQUEST
 from app.erasure.tables import ErasureItem, ErasureRequest
@@ -36,15 +37,22 @@ def detail(session: Session, request: ErasureRequest, *, now: datetime) -> Reque
         .join(Model, Model.id == ErasureItem.model_id)
         .where(ErasureItem.request_id == request.id)
         .order_by(ErasureItem.id)
-    )
+    ).all()
     newest = certificates.newest(session, request.id)
+    rechecked = recheck_views.last_of(session, [item.id for item, _ in items])
+    reopened = max(
+        ((item.reopened_at, item.reopened_for) for item, _ in items if item.reopened_at),
+        default=(None, None),
+    )
     return RequestDetail(
         **_summary_fields(request, now),
         approval=ApprovalView(asked=request.approval, approved_at=request.approved_at),
         hold=_hold(request),
         deadline=_deadline(request),
         decisions=[_decision(one) for one in decisions.of(session, request.id)],
-        items=[_item(item, name) for item, name in items],
+        reopened_at=reopened[0],
+        reopened_for=reopened[1],
+        items=[_item(item, name, rechecked.get(item.id)) for item, name in items],
         certificate=certificate(newest) if newest else None,
     )
 
@@ -129,7 +137,7 @@ def _decision(row: RequestDecision) -> DecisionView:
     )
 
 
-def _item(item: ErasureItem, model_name: str) -> ItemView:
+def _item(item: ErasureItem, model_name: str, rechecked: LastRecheck | None) -> ItemView:
     return ItemView(
         id=item.id,
         model=item.model_id,
@@ -141,4 +149,8 @@ def _item(item: ErasureItem, model_name: str) -> ItemView:
         numbers=item.numbers,
         error_class=item.error_class,
         published_at=item.published_at,
+        reopened_at=item.reopened_at,
+        reopened_for=item.reopened_for,
+        relapses=item.relapses,
+        last_recheck=rechecked,
     )

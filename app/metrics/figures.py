@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 
 from app.audit.checkpoints import is_rewound, unsealed_since
 from app.audit.tables import PendingEntry
-from app.erasure import breaker
+from app.erasure import breaker, rechecks
 from app.erasure.queue import effective_due, is_overdue
+from app.erasure.recheck_tables import LIVE, Recheck, RecheckState
 from app.erasure.states import LEASED_RUN, OPEN_REQUEST, RUN, RunState
 from app.erasure.tables import IS_OPEN, ErasureRequest, Run
 from app.erasure.worker_tables import Worker, WorkerRole
-from app.registry.tables import Dataset, ModelVersion, RegistrationState, VersionState
+from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
 from app.restore import service as restore
 from app.version import code_version
 from app.webhooks.tables import DeliveryState, WebhookDelivery
@@ -34,6 +35,7 @@ def read(session: Session, *, now: datetime) -> Iterator[Metric]:
     yield _gauge("lotus_build_info", "The version that runs.", {code_version(): 1}, "version")
     yield from _requests(session, now)
     yield from _runs(session, now)
+    yield from _rechecks(session, now)
     yield from _workers(session, now)
     yield from _audit(session, now)
     yield from _around(session, now)
@@ -97,6 +99,30 @@ def _runs(session: Session, now: datetime) -> Iterator[Metric]:
         "Time that ended runs held a device, by its name: their last attempts only.",
         {device: float(total or 0) for device, total in seconds},
         "device",
+    )
+
+
+def _rechecks(session: Session, now: datetime) -> Iterator[Metric]:
+    counted = dict(
+        session.execute(select(Recheck.state, func.count()).group_by(Recheck.state)).all()
+    )
+    ended = {state: counted.get(state, 0) for state in RecheckState if state not in LIVE}
+    yield _counter("lotus_rechecks_ended", "Re-checks that ended, by how.", ended, "state")
+    yield _gauge(
+        "lotus_rechecks_live",
+        "Re-checks that have not ended.",
+        {state: counted.get(state, 0) for state in LIVE},
+        "state",
+    )
+    late = Model.recheck_at < now - rechecks.PATIENCE
+    yield _one(
+        "lotus_rechecks_late",
+        "Models whose completed cases nobody has compared for a day after they should have been.",
+        _count(session, late),
+    )
+    total = session.scalar(select(func.sum(Recheck.relapsed_count))) or 0
+    yield CounterMetricFamily(
+        "lotus_relapses", "Completed cases that a later version knew again.", value=total
     )
 
 

@@ -63,6 +63,16 @@ class Policy(_Choices):
             "what they no longer need is destroyed.",
         ),
     ] = 7
+    recheck_days: Annotated[
+        int,
+        Field(
+            strict=True,
+            ge=1,
+            le=365,
+            description="While cases are open: how often the current version's file is read and "
+            "compared with its digest, and a re-check that failed is tried again.",
+        ),
+    ] = 1
     method: Method = Method.LOTUS
     mode: Mode = Mode.GUIDED
     settings: SettingsOfMethod = {}

@@ -187,6 +187,8 @@ class Model(Base):
     consecutive_failures: Mapped[int] = mapped_column(default=0, server_default="0")
     paused_until: Mapped[datetime | None]
     paused_reason: Mapped[str | None] = mapped_column(String(40))
+    # When somebody has to look whether completed cases hold on the current version.
+    recheck_at: Mapped[datetime | None]
 
 
 class ModelVersion(Base):

@@ -11,6 +11,7 @@ from app.certificates.verify import read_statement
 from app.erasure import forming, subjects
 from app.erasure.deadlines import LAWS, due_at
 from app.erasure.holding import pauses_of
+from app.erasure.recheck_tables import LIVE, Recheck, RecheckCase, RecheckState
 from app.erasure.states import (
     ITEM,
     KEPT_BACK,
@@ -50,6 +51,9 @@ def all_hold(session: Session, first: Mapping[str, str]) -> None:
     one_published_version_a_run(session)
     published_forget_sets_hold_only_samples_of_their_items(session)
     what_is_published_is_unlearned_in_full(session)
+    what_is_published_counts_as_unlearned_where_it_is_served(session)
+    one_live_recheck_a_model(session)
+    every_relapse_is_counted_and_has_figures(session)
     live_runs_see_no_sample_of_a_finished_or_an_open_case(session)
     requests_say_what_their_items_say(session)
     what_is_kept_back_is_in_no_run_and_in_no_set(session)
@@ -94,6 +98,54 @@ def what_is_published_is_unlearned_in_full(session: Session) -> None:
             )
         )
         assert _frozen_samples(session, run) <= unlearned, run.id
+
+
+def what_is_published_counts_as_unlearned_where_it_is_served(session: Session) -> None:
+    """In the current version's lineage, with no version taken back and no sample relapsed since."""
+    current = {
+        version.model_id: version.lineage_id
+        for version in session.scalars(
+            select(ModelVersion).where(ModelVersion.state == VersionState.ACTIVE)
+        )
+    }
+    for item in session.scalars(
+        select(ErasureItem)
+        .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
+        .where(ErasureItem.state == ItemState.PUBLISHED, ErasureRequest.closed_at.is_(None))
+    ):
+        known = session.scalars(
+            select(Sample.id)
+            .join(ItemSample, ItemSample.sample_id == Sample.id)
+            .where(ItemSample.item_id == item.id, Sample.split == SampleSplit.TRAIN)
+            .where(Sample.destroyed_at.is_(None))
+            .where(~subjects.is_unlearned(item.model_id, current[item.model_id]))
+        ).all()
+        assert not known, item.id
+
+
+def one_live_recheck_a_model(session: Session) -> None:
+    live = session.scalars(select(Recheck.model_id).where(Recheck.state.in_(LIVE))).all()
+    assert len(live) == len(set(live))
+
+
+def every_relapse_is_counted_and_has_figures(session: Session) -> None:
+    """A relapsed case is one of a re-check that is done, with its figures, and with an entry."""
+    cases = session.scalars(select(RecheckCase).where(RecheckCase.relapsed)).all()
+    assert all(case.change is not None and case.skipped is None for case in cases)
+    by_state = {row.id: row for row in session.scalars(select(Recheck))}
+    assert all(by_state[case.recheck_id].state is RecheckState.DONE for case in cases)
+    assert Counter(case.recheck_id for case in cases) == Counter(
+        {key: row.relapsed_count for key, row in by_state.items() if row.relapsed_count}
+    )
+    by_item = Counter(case.item_id for case in cases)
+    counted = {item.id: item.relapses for item in session.scalars(select(ErasureItem))}
+    assert by_item == Counter({item: count for item, count in counted.items() if count})
+    told = Counter(
+        entry["facts"]["item"]
+        for entry in entries(session)
+        if entry["kind"] == "erasure:case:relapsed"
+    )
+    assert told == Counter({item_id(item): count for item, count in by_item.items()})
 
 
 def published_forget_sets_hold_only_samples_of_their_items(session: Session) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy import select
 from app.audit.check import check
 from app.erasure.leases import Claim
 from app.erasure.locks import Fence, LeaseLost
+from app.erasure.recheck_ends import RecheckFence
 from app.erasure.tables import ErasureRequest
 from app.ids import model_id, request_id
 from tests.databases import MakeDatabase
@@ -39,6 +40,7 @@ DECISIONS = {
     "on_hold": ("resume", "resume", "resume", "extend"),
 }
 OTHERWISE = ("hold", "hold", "extend", "refuse")
+RECHECK = st.sampled_from(["end_recheck", "end_recheck", "crash_recheck", "put_recheck_down", None])
 WORK = st.lists(st.sampled_from(STEPS), min_size=0, max_size=3)
 
 
@@ -74,6 +76,7 @@ class Life(RuleBasedStateMachine):
         self.world = World(type(self).make_database)
         self.sent: list[Sent] = []
         self.fences: list[Fence] = []
+        self.rechecks: list[RecheckFence] = []
 
     # Callers
 
@@ -229,6 +232,21 @@ class Life(RuleBasedStateMachine):
         for step in steps:
             self._as_holder(fence, step)
 
+    @rule(worker=st.integers(0, 2), back=st.sampled_from([0, 0, 1, 2, 3, 7]), end=RECHECK)
+    def recheck(self, worker: int, back: int, end: str | None) -> None:
+        fence = self.world.hands[worker].claim_recheck(self.world.now)
+        if fence is None:
+            return
+        self.rechecks.append(fence)
+        if end is not None:
+            self._as_rechecker(fence, end, back)
+
+    @precondition(lambda self: self.rechecks)
+    @rule(which=BACK, back=st.sampled_from([0, 1, 3, 7]), end=RECHECK)
+    def recheck_late(self, which: int, back: int, end: str | None) -> None:
+        """Whatever the worker believes: it may have lost the re-check long ago."""
+        self._as_rechecker(_back(self.rechecks, which), end or "end_recheck", back)
+
     @rule(seconds=st.sampled_from([-120, 1, 30, 61, 3600]))
     def let_time_pass(self, seconds: int) -> None:
         self.world.move_clock(seconds)
@@ -298,6 +316,20 @@ class Life(RuleBasedStateMachine):
         before = self._states()
         try:
             getattr(self.world, step)(fence)
+        except LeaseLost:
+            assert not holds
+            assert self._states() == before
+        else:
+            assert holds
+
+    def _as_rechecker(self, fence: RecheckFence, end: str, back: int) -> None:
+        holds = self.world.holds_recheck(fence)
+        before = self._states()
+        try:
+            if end == "end_recheck":
+                self.world.end_recheck(fence, back)
+            else:
+                getattr(self.world, end)(fence)
         except LeaseLost:
             assert not holds
             assert self._states() == before

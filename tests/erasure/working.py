@@ -1,5 +1,6 @@
 """A worker's part of a run without the computing: claims, and ends with given figures."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,10 +9,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.erasure import leases, publishing, queue, rejecting
+from app.erasure import leases, publishing, queue, recheck_ends, recheck_leases, rechecks, rejecting
 from app.erasure.leases import Claim
 from app.erasure.locks import Fence, fenced_run
 from app.erasure.publishing import Judged, Weights
+from app.erasure.recheck_ends import Compared, Found, Pooled, RecheckFence
+from app.erasure.recheck_tables import RecheckCase, RecheckState, Skipped
 from app.erasure.states import RunState
 from app.erasure.tables import Run, RunItem
 from app.erasure.transitions import Cause, Event, move_run
@@ -139,6 +142,79 @@ class Hand:
             actor="service",
             now=now,
         )
+
+    def claim_recheck(self, now: datetime) -> RecheckFence | None:
+        with self.runtime.database.read() as session:
+            candidates = rechecks.candidates(session, now=now)
+        for candidate in candidates:
+            with self.runtime.database.write() as session:
+                claim = recheck_leases.claim(
+                    session, self.worker, candidate.model_id, lease=LEASE, now=now
+                )
+            if claim is not None:
+                return claim.fence
+        return None
+
+    def must_claim_recheck(self, now: datetime) -> RecheckFence:
+        fence = self.claim_recheck(now)
+        assert fence is not None
+        return fence
+
+    def cases_of(self, fence: RecheckFence) -> list[UUID]:
+        """The items of the re-check, in the order of their acceptance."""
+        with self.runtime.database.read() as session:
+            return list(
+                session.scalars(
+                    select(RecheckCase.item_id)
+                    .where(RecheckCase.recheck_id == fence.recheck_id)
+                    .order_by(RecheckCase.item_id)
+                )
+            )
+
+    def end_recheck(
+        self,
+        fence: RecheckFence,
+        now: datetime,
+        *,
+        relapsed: Collection[UUID] = (),
+        skipped: Collection[UUID] = (),
+    ) -> RecheckState:
+        """As a worker would that had found these items to know their samples again."""
+        cases = self.cases_of(fence)
+        compared = {
+            item: Compared(4, 0.3, 0.05, 0.001, 0.002, True)
+            if item in relapsed
+            else Compared(4, 0.01, 0.05, 0.4, 0.5, False)
+            for item in cases
+            if item not in skipped
+        }
+        pooled = Pooled(0.1, 0.02, 0.05, bool(relapsed), len(compared), 4, 12)
+        found = Found(
+            pooled if compared else None,
+            compared,
+            dict.fromkeys(skipped, Skipped.CLOSING_VERSION_DESTROYED),
+        )
+        with self.runtime.database.write() as session:
+            return recheck_ends.finish(
+                session, self.runtime.keyring, fence, found, actor="service", now=now
+            )
+
+    def recheck_all(self, now: datetime) -> int:
+        """Every re-check that is due finds that nothing came back; returns how many there were."""
+        done = 0
+        while (fence := self.claim_recheck(now)) is not None:
+            self.end_recheck(fence, now)
+            done += 1
+        return done
+
+    def sweep_rechecks(self, now: datetime) -> int:
+        with self.runtime.database.read() as session:
+            expired = recheck_leases.expired(session, now=now)
+        taken_back = 0
+        for fence in expired:
+            with self.runtime.database.write() as session:
+                taken_back += recheck_leases.take_back(session, fence, now=now)
+        return taken_back
 
     def run(self, fence: Fence) -> Run:
         with self.runtime.database.read() as session:

@@ -13,10 +13,12 @@ from sqlalchemy import event, func, select
 
 from app.audit.sequencer import sequence
 from app.config import Settings
-from app.erasure import arrivals, breaker, leases, publishing, rejecting
+from app.erasure import arrivals, breaker, leases, publishing, recheck_leases, rechecks, rejecting
 from app.erasure.failing import Fault
 from app.erasure.leases import Claim
 from app.erasure.locks import Fence
+from app.erasure.recheck_ends import RecheckFence
+from app.erasure.recheck_tables import Recheck, RecheckState
 from app.erasure.states import KEPT_BACK, LEASED_RUN, LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, ErrorClass, Run
 from app.http.sessions import utc_now
@@ -167,6 +169,27 @@ class World:
         hand, now = self.hands[0], self.now
         hand.end(rejecting.reject, fence, now, "candidate", "distinguishable", None)
 
+    def holds_recheck(self, fence: RecheckFence) -> bool:
+        with self.runtime.database.read() as session:
+            recheck = session.get_one(Recheck, fence.recheck_id)
+            return recheck.attempt == fence.attempt and recheck.state is RecheckState.RUNNING
+
+    def end_recheck(self, fence: RecheckFence, back: int) -> None:
+        """`back` picks the cases that relapsed, a bit for each."""
+        cases = self.hands[0].cases_of(fence)
+        relapsed = [case for number, case in enumerate(cases) if back >> number & 1]
+        self.hands[0].end_recheck(fence, self.now, relapsed=relapsed)
+
+    def crash_recheck(self, fence: RecheckFence) -> None:
+        with self.runtime.database.write() as session:
+            recheck_leases.give_back(
+                session, fence, error_class=ErrorClass.CRASHED, detail="by a test", now=self.now
+            )
+
+    def put_recheck_down(self, fence: RecheckFence) -> None:
+        with self.runtime.database.write() as session:
+            recheck_leases.put_down(session, fence)
+
     def renew(self, fence: Fence) -> None:
         with self.runtime.database.write() as session:
             leases.renew(session, fence, lease=LEASE, now=self.now)
@@ -246,6 +269,7 @@ class World:
 
     def sweep(self) -> None:
         self.hands[0].sweep(self.now)
+        self.hands[0].sweep_rechecks(self.now)
 
     def sequence(self) -> None:
         with self.runtime.database.write() as session:
@@ -258,6 +282,7 @@ class World:
             self.move_clock(int(breaker.LONGEST_PAUSE.total_seconds()))
             self.sweep()
             self.check_version()
+            self.hands[0].recheck_all(self.now)
             claim = self.hands[0].claim(self.now)
             if claim is not None:
                 self.hands[0].publish(claim.fence, self.now)
@@ -277,4 +302,5 @@ class World:
                     ErasureRequest.state.not_in(KEPT_BACK),
                 )
             )
-            return any(session.scalar(query.limit(1)) for query in (checking, live, waiting))
+            left = any(session.scalar(query.limit(1)) for query in (checking, live, waiting))
+            return left or bool(rechecks.candidates(session, now=self.now))

@@ -275,7 +275,7 @@ def test_a_worker_of_a_single_machine_looks_before_it_claims_and_again_later(
     worker.tick(now)
     with marked.database.read() as session:
         assert service.is_paused(session)
-    assert worker.run is None
+    assert worker.held is None
     resume(marked)
     # Nothing to claim, so that no process starts.
     with marked.database.write() as session:

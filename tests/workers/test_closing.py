@@ -18,9 +18,15 @@ from sqlalchemy import func, select
 
 from app.audit.tables import PendingEntry
 from app.certificates.tables import Certificate
-from app.erasure import closing
+from app.erasure import closing, reach
 from app.erasure.states import RunState
-from app.erasure.tables import ItemSample, RequestSubject, SuppressionEntry, UnlearnedSample
+from app.erasure.tables import (
+    ErasureRequest,
+    ItemSample,
+    RequestSubject,
+    SuppressionEntry,
+    UnlearnedSample,
+)
 from app.identities import DEFAULT_TYPE, IdentityFormat, value_sha256
 from app.registry.tables import (
     Artifact,
@@ -96,9 +102,10 @@ class Case:
         return self.front.get(f"/erasure-requests/{request}")
 
     def publish(self) -> None:
-        """The run's weights are a file too."""
+        """The run's weights are a file too. Earlier cases hold on them."""
         fence = self.hand.must_claim(self.now)
         assert self.hand.publish(fence, self.now) is RunState.SUCCEEDED
+        self.hand.recheck_all(self.now)
 
     def completed(self, *who: str, **fields: Any) -> str:
         request = self.submit(*(who or (WHO,)), **fields)
@@ -108,6 +115,7 @@ class Case:
 
     def close(self, after: timedelta = WEEK) -> int:
         self.now += after
+        self.hand.recheck_all(self.now)
         return close_due(self.runtime, lambda: self.now)
 
     def certificates(self, request: str) -> list[dict[str, Any]]:
@@ -387,6 +395,7 @@ def test_held_out_rows_go_as_well_where_no_model_was_trained_on_the_person(
     case = Case.__new__(Case)
     case.front, case.runtime = front, runtime
     case.now = datetime.now(UTC) + timedelta(seconds=1)
+    case.hand = Hand.hire(runtime, case.now)
     case.dataset = front.get("/datasets")["items"][0]["id"]
     case.model = case.register(resnet())
     request = case.submit("visitor")
@@ -700,3 +709,55 @@ def test_an_orphan_that_came_to_be_named_again_is_kept(case: Case) -> None:
         artifact = session.get_one(Artifact, shared)
         assert (artifact.state, artifact.unneeded_since) == ("stored", None)
     assert case.front.get(f"/models/{other}")["state"] == "ready"
+
+
+def test_a_case_waits_for_its_answer_on_the_current_version_and_then_closes(case: Case) -> None:
+    first = case.completed()
+    second = case.submit("customer-2")
+    assert case.hand.publish(case.hand.must_claim(case.now), case.now) is RunState.SUCCEEDED
+    case.now += WEEK
+    close_due(case.runtime, lambda: case.now)
+    assert case.get(first)["closed_at"] is None
+    assert case.get(second)["closed_at"] is not None  # it rests on the current version itself
+    fence = case.hand.must_claim_recheck(case.now)
+    case.now += closing.SOON
+    close_due(case.runtime, lambda: case.now)
+    assert case.get(first)["closed_at"] is None  # somebody is at it
+    case.hand.end_recheck(fence, case.now)
+    case.now += closing.SOON
+    close_due(case.runtime, lambda: case.now)
+    assert case.get(first)["closed_at"] is not None
+    assert case.facts("erasure:recheck:missed") == []
+
+
+def test_a_case_does_not_wait_for_ever(case: Case) -> None:
+    first = case.completed()
+    case.submit("customer-2")
+    assert case.hand.publish(case.hand.must_claim(case.now), case.now) is RunState.SUCCEEDED
+    case.now += WEEK
+    for hours in (0, 47):
+        close_due(case.runtime, lambda: case.now + timedelta(hours=hours))  # noqa: B023
+        assert case.get(first)["closed_at"] is None
+    case.now += timedelta(hours=49)
+    close_due(case.runtime, lambda: case.now)
+    assert case.get(first)["closed_at"] is not None
+    (missed,) = case.facts("erasure:recheck:missed")
+    assert (missed["request"], missed["models"]) == (first, [case.model])
+
+
+def test_versions_that_knew_a_relapsed_person_go_with_the_case(case: Case) -> None:
+    """1: trained; 2: unlearned; 3: relapsed; 4: unlearned again."""
+    request = case.completed()
+    case.submit("customer-2")
+    assert case.hand.publish(case.hand.must_claim(case.now), case.now) is RunState.SUCCEEDED
+    fence = case.hand.must_claim_recheck(case.now)
+    case.hand.end_recheck(fence, case.now, relapsed=case.hand.cases_of(fence))
+    assert case.get(request)["state"] == "scheduled"
+    case.publish()
+    case.close(timedelta(days=5))
+    assert case.states() == ["superseded", "superseded", "superseded", "active"]
+    # Another person's case would destroy version 2: only this one's ends here.
+    with case.runtime.database.read() as session:
+        wanted = session.get_one(ErasureRequest, UUID(hex=request[-32:]))
+        numbers = [version.number for version in reach.versions(session, wanted)]
+    assert numbers == [1, 3]

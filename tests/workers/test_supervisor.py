@@ -24,7 +24,7 @@ from tests.erasure.factories import add_dataset, add_model, people, submission
 from tests.erasure.working import Hand
 from workers import heartbeat, roster, supervisor
 from workers.heartbeat import EXIT_HANGS, Heartbeat
-from workers.supervisor import MEMORY_EVENTS, HeldRun, Supervisor, memory_kills
+from workers.supervisor import MEMORY_EVENTS, Held, Supervisor, memory_kills
 
 
 @pytest.fixture
@@ -59,9 +59,9 @@ def test_a_worker_whose_clock_is_off_claims_nothing(
 ) -> None:
     worker = hired(runtime)
     monkeypatch.setattr(clock, "MOST_SKEW", timedelta(seconds=-1))  # now every clock is off
-    assert worker.next_run(soon()) is None
+    assert worker.next_work(soon()) is None
     monkeypatch.setattr(clock, "MOST_SKEW", timedelta(seconds=20))
-    held = worker.next_run(soon())
+    held = worker.next_work(soon())
     assert held is not None
     held.process.kill()
 
@@ -72,7 +72,7 @@ def test_a_runner_that_keeps_its_lease_is_left_alone_and_one_that_lost_it_is_kil
 ) -> None:
     worker = hired(runtime)
     now = soon()
-    held = worker.next_run(now)
+    held = worker.next_work(now)
     assert held is not None
     lease = timedelta(seconds=runtime.settings.lease_seconds)
     assert not held.ended(now)
@@ -93,7 +93,7 @@ def test_a_run_whose_process_cannot_be_started_waits_and_has_no_crash(
 
     monkeypatch.setattr(supervisor, "start", refuse)
     with pytest.raises(BlockingIOError):
-        hired(runtime).next_run(soon())
+        hired(runtime).next_work(soon())
     with runtime.database.read() as session:
         run = session.scalars(select(Run)).one()
     assert (run.state, run.crashes, run.lease_until) == ("queued", 0, None)
@@ -112,7 +112,7 @@ def test_a_run_whose_process_cannot_be_started_waits_and_has_no_crash(
 def test_an_end_is_told_by_its_signal_and_by_what_the_kernel_counted(
     monkeypatch: pytest.MonkeyPatch, code: int, kills: int, error_class: ErrorClass, says: str
 ) -> None:
-    held = object.__new__(HeldRun)
+    held = object.__new__(Held)
     held._kills = 7
     monkeypatch.setattr(supervisor, "memory_kills", lambda: 7 + kills)
     found, detail = held._meaning(code)
@@ -183,14 +183,14 @@ def test_a_model_that_cannot_be_claimed_is_set_aside_and_the_next_one_is_taken(
 
     monkeypatch.setattr(leases, "claim", claim_all_but_one)
     worker, now = hired(runtime), soon()
-    held = worker.next_run(now)
+    held = worker.next_work(now)
     assert held is not None and held.claim.model_id == sound
     held.process.kill()
-    assert worker.set_aside.keys() == {broken}
+    assert worker.set_aside.keys() == {("run", broken)}
     monkeypatch.undo()
-    assert worker.next_run(now) is None  # still aside
+    assert worker.next_work(now) is None  # still aside
     monkeypatch.setattr(supervisor, "start", lambda *_, **__: held.process)
-    again = worker.next_run(now + supervisor.SET_ASIDE)
+    again = worker.next_work(now + supervisor.SET_ASIDE)
     assert again is not None and again.claim.model_id == broken
 
 
@@ -199,7 +199,7 @@ def test_the_lease_of_a_runner_that_is_still_loading_is_renewed_for_it_but_not_f
     runtime: Runtime,
 ) -> None:
     worker, now = hired(runtime), soon()
-    held = worker.next_run(now)
+    held = worker.next_work(now)
     assert held is not None
     lease = timedelta(seconds=runtime.settings.lease_seconds)
 
@@ -223,7 +223,7 @@ def test_the_end_of_a_run_is_written_although_the_database_was_away(
     waiting: None, sleeper: None, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker, now = hired(runtime), soon()
-    held = worker.next_run(now)
+    held = worker.next_work(now)
     assert held is not None
     give_back, tries = leases.give_back, []
 
@@ -246,7 +246,7 @@ def test_the_end_of_a_run_is_written_although_the_database_was_away(
 @pytest.mark.usefixtures("waiting", "sleeper")
 def test_who_looks_at_the_workers_sees_the_run(runtime: Runtime) -> None:
     worker = hired(runtime)
-    held = worker.next_run(soon())
+    held = worker.next_work(soon())
     assert held is not None
     with runtime.database.read() as session:
         assert session.scalars(select(Worker.current_run_id)).one() == held.claim.fence.run_id

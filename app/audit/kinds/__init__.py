@@ -19,6 +19,7 @@ from app.audit.kinds.base import (
 )
 from app.audit.kinds.erasure import (
     CandidateKept,
+    CaseRelapsed,
     DeadlineExtended,
     DeadlinePaused,
     DeadlineResumed,
@@ -26,6 +27,8 @@ from app.audit.kinds.erasure import (
     LinksCut,
     ModelPaused,
     ModelResumed,
+    RecheckFinished,
+    RecheckMissed,
     RequestClosed,
     RequestDecided,
     RequestMoved,
@@ -69,6 +72,7 @@ __all__ = [
     "Actor",
     "ArtifactDestroyed",
     "CandidateKept",
+    "CaseRelapsed",
     "CertificateRead",
     "CertificateWritten",
     "DatasetInvalid",
@@ -93,6 +97,8 @@ __all__ = [
     "ModelRegistered",
     "ModelResumed",
     "PolicyChanged",
+    "RecheckFinished",
+    "RecheckMissed",
     "RequestClosed",
     "RequestDecided",
     "RequestMoved",

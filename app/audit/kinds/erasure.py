@@ -6,7 +6,9 @@ from pydantic import Field
 
 from app.audit.kinds.base import Actor, Facts, Kind, WorkerName
 from app.canonical import Code, Count, Instant, Sha256
-from app.ids import ControllerId, ItemId, ModelId, RequestId, RunId, VersionId
+from app.ids import ControllerId, ItemId, ModelId, RecheckId, RequestId, RunId, VersionId
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class RequestReceived(Facts):
@@ -256,3 +258,55 @@ class LinksCut(Facts):
     controller: ControllerId
     request: RequestId
     link_count: Annotated[int, Field(ge=1)]
+
+
+class RecheckFinished(Facts):
+    """Open cases of a model were compared on a version, or its bytes with its digest alone. The
+    figures are those of all cases together; empty if none could be compared."""
+
+    kind = Kind.RECHECK_FINISHED
+    controller: ControllerId
+    model: ModelId
+    recheck: RecheckId
+    version: VersionId
+    sha256: Sha256
+    trigger: Code
+    state: Code
+    case_count: Count
+    skipped_count: Count
+    difference: Number | None
+    standard_error: Number | None
+    lower_99: Number | None
+    alarm: bool | None
+    relapsed_count: Count
+    error_class: Code | None = None
+
+
+class CaseRelapsed(Facts):
+    """The version knows the case's samples better than `closing_version` did, by more than chance
+    explains. `relapses` counts this one."""
+
+    kind = Kind.CASE_RELAPSED
+    controller: ControllerId
+    request: RequestId
+    item: ItemId
+    model: ModelId
+    recheck: RecheckId
+    version: VersionId
+    closing_version: VersionId
+    samples: Count
+    change: Number
+    standard_error: Number
+    p_value: Number | None
+    q: Number | None
+    relapses: Annotated[int, Field(ge=1)]
+
+
+class RecheckMissed(Facts):
+    """A case was closed although it had no answer on the current version of these models: it had
+    waited for one as long as it may."""
+
+    kind = Kind.RECHECK_MISSED
+    controller: ControllerId
+    request: RequestId
+    models: Annotated[tuple[ModelId, ...], Field(min_length=1)]
