@@ -204,10 +204,8 @@ def _lock_waiting(session: Session, model: UUID) -> tuple[Run | None, list[Erasu
 
 
 def _size_of_part(session: Session, run: Run) -> int:
-    """All that are left if nothing failed, or if the item to blame is known and has failed; else
-    half of the run."""
-    if run.state is RunState.SUPERSEDED:
-        return MOST_ITEMS
+    """All that are left if the item to blame is known and has failed; else half of the run. A hold
+    leaves one item, since a request has one of each model."""
     items = session.scalar(
         select(func.count()).select_from(RunItem).where(RunItem.run_id == run.id)
     )
