@@ -313,7 +313,13 @@ def test_the_list_outlives_the_links_that_closing_cuts(
     before = of_case(api, request)
     with runtime.database.write() as session:
         later = datetime.now(UTC) + timedelta(days=8)
-        assert closing.close(session, runtime.keyring, UUID(hex=request[4:]), now=later)
+        assert closing.close(
+            session,
+            runtime.keyring,
+            UUID(hex=request[4:]),
+            suppressed_for=timedelta(days=1),
+            now=later,
+        )
     assert cases.get(request)["closed_at"] is not None
     assert of_case(api, request) == before
     assert before["complete"] and len(before["items"]) == 1

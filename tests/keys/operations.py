@@ -9,9 +9,9 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 DESCRIPTION = Path(__file__).parents[2] / "openapi.json"
-# These answer anybody; /metrics does so only where a setting says it.
+# These answer anybody; the others do so where a setting says it.
 PUBLIC = {"livez", "readyz"}
-BY_SETTING = {"metrics"}
+BY_SETTING = {"metrics", "list_signing_keys"}
 # A body that fits its schema, for operations that cannot do without.
 BODIES: dict[str, dict[str, Any]] = {
     "decide_erasure": {"item": "itm_" + "0" * 32, "action": "retry"},
@@ -19,6 +19,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "change_policy": {},
     "register_version": {"artifact": "0" * 64},
     "rotate_key": {},
+    "refuse_erasure": {"reason_code": "legal_claims"},
+    "hold_erasure": {"reason": "identity_question"},
+    "extend_deadline": {"reason": "complexity", "notified_at": "2026-03-02T12:00:00Z"},
 }
 
 
