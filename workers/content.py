@@ -21,8 +21,8 @@ class ContentTooLarge(ContentProblem):
 
 def too_large() -> ContentTooLarge:
     return ContentTooLarge(
-        "The worker's limit, LOTUS_CHECK_MEMORY_BYTES, was reached. Register the content in smaller "
-        "parts, or ask whoever operates the service for a higher limit."
+        "The worker's limit, LOTUS_CHECK_MEMORY_BYTES, was reached. Register the content in "
+        "smaller parts, or ask whoever operates the service for a higher limit."
     )
 
 
