@@ -19,6 +19,13 @@ class ContentTooLarge(ContentProblem):
     title = "Reading the content takes too much memory"
 
 
+def too_large() -> ContentTooLarge:
+    return ContentTooLarge(
+        "The worker's limit, LOTUS_CHECK_MEMORY_BYTES, was reached. Register the content in "
+        "smaller parts, or ask whoever operates the service for a higher limit."
+    )
+
+
 class SuppressedPersons(ContentProblem):
     """`rows`: how many. Which ones is not said: it would be kept with the dataset, and would tell a
     key that may only register who asked for an erasure."""

@@ -25,7 +25,7 @@ from app.registry.checks import (
 from app.runtime import Runtime
 from workers import dataset_check
 from workers.bounds import bound_memory
-from workers.content import ContentProblem, ContentTooLarge, SuppressedPersons
+from workers.content import ContentProblem, SuppressedPersons, too_large
 from workers.leftovers import clear_leftovers
 from workers.parent import end_with_parent
 from workers.watchdog import unwatch, watch
@@ -84,11 +84,7 @@ def _process(
         except (ContentProblem, RegistrationCrashed) as problem:
             _end_invalid(runtime, check, problem, now_fn())
         except MemoryError:
-            too_large = ContentTooLarge(
-                "The worker's limit, LOTUS_CHECK_MEMORY_BYTES, was reached. Register the content "
-                "in smaller parts, or ask whoever operates the service for a higher limit."
-            )
-            _end_invalid(runtime, check, too_large, now_fn())
+            _end_invalid(runtime, check, too_large(), now_fn())
     except LostRegistration:
         raise
     except Exception as error:

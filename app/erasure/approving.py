@@ -14,7 +14,7 @@ from app.erasure.tables import ErasureRequest
 from app.erasure.transitions import IllegalMove
 from app.http.problems import Problem
 from app.keyring import Keyring
-from app.keys.holders import same_holder
+from app.keys.service import same_holder
 from app.registry.policy import Approval
 from app.registry.tables import Model
 
