@@ -271,7 +271,9 @@ def measure(dialect: str, size: int, *, quick: bool, log_only: bool) -> dict[str
         figures = proving(database, size, 50 if quick else 500)
         figures |= sequencing(database, size, 5_000 if quick else 20_000)
         figures |= checking(database, size)
-    return {"database": dialect, "entries": size, **figures, **taken}
+    found = {"database": dialect, "entries": size, **figures, **taken}
+    print(f"  {json.dumps(found)}", file=sys.stderr)
+    return found
 
 
 def _empty(session: Any, is_sqlite: bool) -> None:
