@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, insert, select, text, tuple_
+from sqlalchemy import delete, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
 from app.audit import merkle
@@ -92,10 +92,12 @@ def reader(session: Session) -> merkle.Read:
                 found[0, index] = digest
         higher = [node for node in nodes if node[0] > 0]
         if higher:
-            place = tuple_(AuditNode.level, AuditNode.index)
-            for level, index, digest in session.execute(
-                select(AuditNode.level, AuditNode.index, AuditNode.hash).where(place.in_(higher))
-            ):
+            # Not a tuple IN a list: SQLite would read the whole table for it.
+            wanted = [
+                (AuditNode.level == level) & (AuditNode.index == index) for level, index in higher
+            ]
+            query = select(AuditNode.level, AuditNode.index, AuditNode.hash).where(or_(*wanted))
+            for level, index, digest in session.execute(query):
                 found[level, index] = digest
         return [found[node] for node in nodes]
 

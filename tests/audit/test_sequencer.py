@@ -1,15 +1,17 @@
 import threading
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import event, func, insert, select
 
+from app.audit import merkle
 from app.audit.check import check
 from app.audit.kinds import ArtifactDestroyed
 from app.audit.log import append
 from app.audit.merkle import EMPTY_ROOT
-from app.audit.sequencer import Head, head, sequence
+from app.audit.sequencer import Head, head, reader, sequence
 from app.audit.tables import AuditEntry, AuditNode, PendingEntry
 from app.db import Database
 
@@ -163,3 +165,28 @@ def test_the_searchable_columns_move_along(database: Database) -> None:
     with database.read() as session:
         row = session.scalars(select(AuditEntry)).one()
     assert (row.kind, row.controller_id) == ("storage:artifact:destroyed", controller)
+
+
+def test_the_nodes_of_a_proof_are_looked_up_and_the_table_is_not_read_whole(
+    database: Database,
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    log(database, 40)
+    run(database)
+    with database.read() as session:
+        connection = session.connection()
+
+        @event.listens_for(connection, "before_cursor_execute")
+        def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+            if "audit_nodes" in statement:
+                asked.append((statement, values))
+
+        merkle.inclusion_proof(3, 39, reader(session))
+        [(statement, values)] = asked
+        if database.is_sqlite:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+        else:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            plan = connection.exec_driver_sql(f"EXPLAIN {statement}", values).all()
+    steps = " ".join(str(step) for step in plan)
+    assert "SCAN audit_nodes" not in steps and "Seq Scan" not in steps, steps

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import text
 
+from app.audit.tables import LogState, RewindReason
 from app.restore import mark as marks
 from app.restore import service as restore
 from app.restore.tables import PauseReason
@@ -82,3 +83,18 @@ def test_an_operator_pauses_before_the_first_start_after_a_restore(
     assert "a person paused it" in findings(paused, "restore")[0]["says"]
     now = datetime.now(UTC)
     assert Hand.hire(healthy, now).claim(now) is None
+
+
+def test_a_log_that_is_no_longer_signed_is_listed_and_resuming_does_not_sign_it(
+    doctor: Doctor, healthy: Runtime
+) -> None:
+    with healthy.database.write() as session:
+        state = session.get_one(LogState, 1)
+        state.rewound_at, state.rewound_reason = datetime.now(UTC), RewindReason.SMALLER
+    doctor("--after-restore", "--pause")
+    listed = doctor("--after-restore", "--resume", "--json")
+    (found,) = findings(listed, "sealing")
+    assert found["level"] == "problem" and "lotus audit accept-rewind" in found["action"]
+    with healthy.database.read() as session:
+        assert not restore.is_paused(session)
+        assert session.get_one(LogState, 1).rewound_at is not None

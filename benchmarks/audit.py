@@ -1,0 +1,334 @@
+"""What the audit log costs: proofs, sequencing, the whole check, and intake with and without it.
+
+    python -m benchmarks.audit [--quick] [--entries N] [--log-only] [--database NAME ...]
+                               [--json PATH]
+
+Proof       hashes and milliseconds of inclusion proofs in a log of a million entries
+Sequencer   entries a second that get their place in that log, in batches of 1,000
+Check       seconds to recompute that log from its bytes, beside the least that any check must do:
+            parsing and hashing the same bytes, held in memory
+Intake      requests a second over HTTP, against the same service with the log's `append` taken out;
+            the two take turns
+
+The log is written into the tables directly, as the sequencer would have left it. PostgreSQL is
+started in a temporary folder from installed programs. Where others use the machine, the seconds of
+processor that this process took say more than those of the clock; the server's own are not in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from fastapi.testclient import TestClient
+from sqlalchemy import insert, text
+
+from app import migrate
+from app.audit import kinds, log, proofs, sequencer
+from app.audit.check import check
+from app.audit.log import entry_bytes
+from app.audit.merkle import Subtrees, leaf_hash, verify_inclusion
+from app.audit.tables import AuditEntry, AuditNode
+from app.config import Settings
+from app.db import Database
+from app.ids import new_id
+from app.keys.scopes import ALL_SCOPES
+from app.keys.service import create_key, ensure_controller
+from app.main import create_app
+from app.runtime import Runtime
+from benchmarks.report import machine, table, write_json
+from tests.databases import database_of_its_own, fleet_settings
+from tests.erasure.factories import add_dataset, add_model, people, submission
+from tests.servers import _started_postgresql, folder_for, postgresql_programs
+
+NOW = datetime(2026, 3, 1, 12, 30, 5, 40, tzinfo=UTC)
+CONTROLLER = UUID("0195a000-0000-7000-8000-000000000001")
+CHUNK = 20_000
+Append = Callable[..., None]
+
+
+def facts(number: int) -> kinds.RequestMoved:
+    return kinds.RequestMoved(
+        controller=CONTROLLER,
+        request=UUID(int=CONTROLLER.int + number // 4),
+        from_state="received",
+        to_state="scheduled",
+        event=f"event_{number % 4}",
+        actor=kinds.SERVICE,
+    )
+
+
+# A million entries through their models would take longer than all that is measured.
+FIRST = facts(0)
+_FORM = (
+    entry_bytes(FIRST, now=NOW)
+    .replace(b"event_0", b"event_%d")
+    .replace(b"req_" + FIRST.request.hex.encode(), b"req_%s")
+)
+assert _FORM % (3, facts(7).request.hex.encode()) == entry_bytes(facts(7), now=NOW)
+
+
+def fill(database: Database, size: int) -> None:
+    """A sequenced log of this size, all hashes right."""
+    tree = Subtrees(0, [])
+    for start in range(0, size, CHUNK):
+        entries, nodes = [], []
+        for number in range(start, min(start + CHUNK, size)):
+            request = UUID(int=FIRST.request.int + number // 4)
+            body = _FORM % (number % 4, request.hex.encode())
+            digest = leaf_hash(body)
+            nodes += [
+                {"level": level, "index": index, "hash": completed}
+                for (level, index), completed in tree.add(digest)
+            ]
+            entries.append(
+                {
+                    "index": number,
+                    "sequenced_at": NOW,
+                    "kind": FIRST.kind.value,
+                    "body": body,
+                    "leaf_hash": digest,
+                    "controller_id": CONTROLLER,
+                    "request_id": request,
+                    "run_id": None,
+                    "created_at": NOW,
+                }
+            )
+        with database.write() as session:
+            session.execute(insert(AuditEntry), entries)
+            session.execute(insert(AuditNode), nodes)
+        print(f"\r  log of {start + len(entries):,}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+
+
+def proving(database: Database, size: int, rounds: int) -> dict[str, Any]:
+    draw, longest, seconds = random.Random(0), 0, []
+    with database.read() as session:
+        root = proofs.root(session, size)
+        for _ in range(rounds):
+            index = draw.randrange(size)
+            started = time.perf_counter()
+            hashes = proofs.inclusion(session, index, size)
+            seconds.append(time.perf_counter() - started)
+            longest = max(longest, len(hashes))
+            leaf = leaf_hash(entry_bytes(facts(index), now=NOW))
+            assert verify_inclusion(leaf, index, size, hashes, root)
+    return {"proof_hashes": longest, "proof_ms": 1e3 * statistics.median(seconds)}
+
+
+def sequencing(database: Database, size: int, count: int) -> dict[str, Any]:
+    for start in range(0, count, 1000):
+        with database.write() as session:
+            for number in range(start, start + 1000):
+                log.append(session, facts(size + number), now=NOW)
+    done, started, worked = 0, time.perf_counter(), time.process_time()
+    while done < count:
+        with database.write() as session:
+            done += sequencer.sequence(session, now=NOW)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
+    return {"sequenced_per_second": count / seconds, "sequenced_per_cpu_second": count / cpu}
+
+
+def checking(database: Database, size: int) -> dict[str, Any]:
+    started, worked = time.perf_counter(), time.process_time()
+    with database.read() as session:
+        result = check(session)
+    whole, cpu = time.perf_counter() - started, time.process_time() - worked
+    assert result.ok and result.entries >= size, result
+    body = entry_bytes(facts(0), now=NOW)
+    worked = time.process_time()
+    tree = Subtrees(0, [])
+    for _ in range(result.entries):
+        json.loads(body)
+        tree.add(leaf_hash(body))
+    least = time.process_time() - worked
+    return {
+        "check_seconds": whole,
+        "check_cpu_seconds": cpu,
+        "check_entries": result.entries,
+        "least_cpu_seconds": least,
+    }
+
+
+def intake(database: Database, folder: Path, rounds: int, calls: int) -> dict[str, Any]:
+    """Medians over rounds of calls; with and without take turns."""
+    settings = _settings(database, folder)
+    runtime = Runtime.open(settings)
+    with database.write() as session:
+        owner = ensure_controller(session, "default", now=NOW)
+        _, secret = create_key(
+            session,
+            runtime.keyring,
+            controller=owner.id,
+            name="benchmark",
+            scopes=ALL_SCOPES,
+            actor=kinds.OPERATOR,
+            now=NOW,
+        )
+        names = {f"person-{number}": 1 for number in range(calls)}
+        add_model(session, add_dataset(runtime, session, people(**names)))
+    rates: dict[str, list[float]] = {"with": [], "without": []}
+    with TestClient(create_app(settings)) as client:
+        client.headers["Authorization"] = f"Bearer {secret}"
+
+        def submit() -> float:
+            started = time.perf_counter()
+            for number in range(calls):
+                body = submission(f"person-{number}", external_id=new_id().hex)
+                answer = client.post("/api/v1/erasure-requests", json=body)
+                assert answer.status_code in (200, 202), answer.text
+            return calls / (time.perf_counter() - started)
+
+        submit()
+        for turn in range(rounds):
+            order = ("with", "without") if turn % 2 else ("without", "with")
+            for how in order:
+                with _append_taken_out() if how == "without" else _untouched():
+                    rates[how].append(submit())
+    runtime.close()
+    with_log, without = (statistics.median(rates[how]) for how in ("with", "without"))
+    return {"intake_with": with_log, "intake_without": without, "intake_ratio": with_log / without}
+
+
+@contextmanager
+def _append_taken_out() -> Iterator[None]:
+    """Every module that writes entries holds the function by its name."""
+    original = log.append
+    users = [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith("app.") and getattr(module, "append", None) is original
+    ]
+    for module in users:
+        vars(module)["append"] = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        for module in users:
+            vars(module)["append"] = original
+
+
+@contextmanager
+def _untouched() -> Iterator[None]:
+    yield
+
+
+def _settings(database: Database, folder: Path) -> Settings:
+    if database.is_sqlite:
+        url = database.url.render_as_string()
+        return Settings(data_dir=folder, database_url=url)
+    return Settings(data_dir=folder, **fleet_settings(database))
+
+
+@contextmanager
+def databases(dialect: str) -> Iterator[Database]:
+    if dialect == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            database = Database(f"sqlite:///{folder}/lotus.db")
+            yield database
+            database.dispose()
+        return
+    programs = postgresql_programs()
+    if programs is None:
+        raise SystemExit("PostgreSQL is not installed: --database sqlite")
+    with (
+        folder_for("lotus-benchmark-") as home,
+        _started_postgresql(programs, home) as server,
+        database_of_its_own(server) as database,
+    ):
+        with database.write() as session:  # a service waits for its disk
+            name = session.scalar(text("SELECT current_database()"))
+            session.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = on'))
+        database.dispose()
+        yield database
+
+
+def measure(dialect: str, size: int, *, quick: bool, log_only: bool) -> dict[str, Any]:
+    print(dialect, file=sys.stderr)
+    with databases(dialect) as database, tempfile.TemporaryDirectory() as folder:
+        migrate.upgrade(database)
+        taken: dict[str, Any] = {}
+        if not log_only:
+            taken = intake(database, Path(folder), 4 if quick else 8, 40 if quick else 100)
+            with database.write() as session:  # the log of the requests makes room for a long one
+                _empty(session, database.is_sqlite)
+        fill(database, size)
+        if not database.is_sqlite:
+            with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as raw:
+                raw.execute(text("ANALYZE"))
+        figures = proving(database, size, 50 if quick else 500)
+        figures |= sequencing(database, size, 5_000 if quick else 20_000)
+        figures |= checking(database, size)
+    found = {"database": dialect, "entries": size, **figures, **taken}
+    print(f"  {json.dumps(found)}", file=sys.stderr)
+    return found
+
+
+def _empty(session: Any, is_sqlite: bool) -> None:
+    if is_sqlite:
+        for name in ("audit_entries", "audit_nodes"):
+            session.execute(text(f"DROP TRIGGER {name}_no_delete"))
+    else:
+        session.execute(text("ALTER TABLE audit_entries DISABLE TRIGGER ALL"))
+        session.execute(text("ALTER TABLE audit_nodes DISABLE TRIGGER ALL"))
+    for name in ("audit_entries", "audit_nodes", "audit_pending"):
+        session.execute(text(f"DELETE FROM {name}"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a log of 20,000 entries")
+    parser.add_argument("--database", nargs="+", default=["sqlite", "postgresql"])
+    parser.add_argument("--entries", type=int, help="of the log; default: a million")
+    parser.add_argument("--log-only", action="store_true", help="leave intake out")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith("LOTUS_")]:
+        del os.environ[name]
+    size = given.entries or (20_000 if given.quick else 1_000_000)
+    results = [
+        measure(dialect, size, quick=given.quick, log_only=given.log_only)
+        for dialect in given.database
+    ]
+    said = machine()
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{said['cores']} cores of {said['cpu']}, load {load}\n")
+    rows = [
+        ("hashes of a proof, at most", *(row["proof_hashes"] for row in results)),
+        ("milliseconds of a proof", *(f"{row['proof_ms']:.2f}" for row in results)),
+        ("sequenced a second", *(f"{row['sequenced_per_second']:,.0f}" for row in results)),
+        (
+            "sequenced in a second of this process",
+            *(f"{row['sequenced_per_cpu_second']:,.0f}" for row in results),
+        ),
+        ("check, seconds", *(f"{row['check_seconds']:.1f}" for row in results)),
+        ("check, seconds of this process", *(f"{row['check_cpu_seconds']:.1f}" for row in results)),
+        (
+            "the same / parsing and hashing alone",
+            *(f"{row['check_cpu_seconds'] / row['least_cpu_seconds']:.2f}" for row in results),
+        ),
+    ]
+    if not given.log_only:
+        rows += [
+            ("intake a second", *(f"{row['intake_with']:.0f}" for row in results)),
+            ("intake with / without the log", *(f"{row['intake_ratio']:.3f}" for row in results)),
+        ]
+    print(table([f"{size:,} entries", *(row["database"] for row in results)], rows))
+    if given.json:
+        write_json(given.json, {"load": os.getloadavg(), "audit": results})
+
+
+if __name__ == "__main__":
+    main()
