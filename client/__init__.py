@@ -21,6 +21,7 @@ from client.answers import (
     Pause,
     Run,
     RunSummary,
+    SigningKey,
     Version,
 )
 from client.erasures import ErasureCalls, Subject
@@ -63,6 +64,7 @@ __all__ = [
     "RegistrationInvalid",
     "Run",
     "RunSummary",
+    "SigningKey",
     "Subject",
     "TookTooLong",
     "UnexpectedAnswer",

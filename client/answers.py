@@ -199,3 +199,13 @@ class AuditHead(Answer):
     size: int
     root: str
     pending: int
+
+
+class SigningKey(Answer):
+    """A public key of checkpoints and certificates; `until` is empty for the one in use."""
+
+    key_id: str
+    pem: str
+    vkey: str
+    since: datetime
+    until: datetime | None = None
