@@ -34,6 +34,7 @@ from client.answers import (
     Recipient,
     Run,
     RunSummary,
+    SigningKey,
     Version,
     Wait,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "RegistrationInvalid",
     "Run",
     "RunSummary",
+    "SigningKey",
     "Subject",
     "TookTooLong",
     "UnexpectedAnswer",

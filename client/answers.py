@@ -349,3 +349,13 @@ class NewApiKey(ApiKey):
     """`key` is the key itself, which the service shows this once."""
 
     key: str = Field(repr=False)
+
+
+class SigningKey(Answer):
+    """A public key of checkpoints and certificates; `until` is empty for the one in use."""
+
+    key_id: str
+    pem: str
+    vkey: str
+    since: datetime
+    until: datetime | None = None

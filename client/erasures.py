@@ -19,6 +19,7 @@ from client.answers import (
     RecheckSummary,
     Run,
     RunSummary,
+    SigningKey,
 )
 from client.problems import LotusProblem
 from client.transport import API, Transport, polls
@@ -214,6 +215,10 @@ class ErasureCalls(Transport):
 
     def audit_head(self) -> AuditHead:
         return self.get(f"{API}/audit/head", AuditHead)
+
+    def signing_keys(self) -> Iterator[SigningKey]:
+        """Oldest first. A key that reaches a verifier another way is worth more."""
+        return self.pages(f"{API}/signing-keys", SigningKey)
 
     def audit_checkpoint(self) -> str:
         """The newest signed head of the log, as the text of a C2SP checkpoint: keep it."""

@@ -61,6 +61,10 @@ CAUSES: Mapping[str, str] = {
         "says nothing of it"
     ),
     "relapsed": "a later test told the person's samples from unseen ones again",
+    "relapse_shared": (
+        "a later test told another person's samples from unseen ones again, and some of them show "
+        "this person as well"
+    ),
 }
 _NOT_EXAMINED = (
     "The reason is the controller's. Whether it applies was not examined by this service, and "
@@ -130,7 +134,7 @@ def reopened_claims(
     why = CAUSES.get(cause, f"of {cause}")
     claims = [
         f"Certificate {replaced} states that the case was completed at {completed}. Since {since} "
-        f"that no longer holds, because {why}. The case is open and is worked on again."
+        f"that no longer holds, because {why}. The case is open again."
     ]
     for one in models:
         now = f"Current for model {model_id(one.model)} is {version_id(one.current.version)}"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli import demo_evidence
 from app.cli import demo_story as story
 from app.cli.demo_service import DemoService
 from app.cli.following import follow
@@ -124,12 +125,16 @@ def _tell(
         for earlier in rejected:
             story.print_rejected(earlier)
         story.print_result(request, run, entries)
+    certificate = demo_evidence.check(lotus, request, digest, folder) if digest else None
+    if certificate is not None and not as_json:
+        story.print_certificate(certificate)
     document = {
         "impact": [one.model_dump(mode="json") for one in impact],
         "request": request.model_dump(mode="json"),
         "run": run.model_dump(mode="json"),
         "rejected": [earlier.model_dump(mode="json") for earlier in rejected],
         "downloaded_sha256": digest,
+        "certificate": certificate.document() if certificate else None,
         "audit_entries": [entry.model_dump(mode="json") for entry in entries],
         "subjects_are_synthetic": True,
     }
@@ -194,7 +199,7 @@ def _stay(service: DemoService, *, as_json: bool) -> None:
     if as_json:
         print_json({"url": service.url, "key": service.key})
     else:
-        story.print_next_steps(service.url, service.key)
+        story.print_next_steps(service.url, service.key, service.folder)
     try:
         service.wait_for_end()
     except KeyboardInterrupt:

@@ -1,10 +1,12 @@
 """What the demo prints: each function one part of the story."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 
+from app.cli.demo_evidence import BUNDLE, PUBLIC_KEY, Checked
 from app.cli.figures import number, percent, print_run
 from app.cli.output import console, plain, print_rows
 from app.cli.registering import describe_dataset, describe_model
@@ -124,20 +126,35 @@ def _what_happened(facts: dict[str, Any]) -> str:
     )
 
 
+def print_certificate(found: Checked) -> None:
+    out = console()
+    out.print("\n[bold]The certificate, checked without the service[/bold]")
+    for check, what in found.checks:
+        out.print(f"  {check + ':':<12}{plain(what)}", soft_wrap=True)
+    out.print("  It states, besides all figures:")
+    for sentence in found.verified.claims:
+        out.print(f"    {plain(sentence)}")
+    out.print(f"  and {len(found.verified.limits)} limits, of which the first is:")
+    out.print(f"    {plain(found.verified.limits[0])}")
+
+
 def print_end(seconds: float, *, completed: bool) -> None:
     if completed:
         text = (
-            "The new version was measured, published and pulled, and its digest is the one above."
+            "The new version was measured, published, pulled and certified; its digest is the one "
+            "above."
         )
     else:
         text = "The request did not complete; the verdict above says why."
     console().print(f"\n{text} {seconds:.0f} s in all.")
 
 
-def print_next_steps(url: str, key: str) -> None:
+def print_next_steps(url: str, key: str, folder: Path) -> None:
     out = console()
     out.print(f"\nThe service goes on at {url} until Ctrl-C; its documentation is {url}/docs")
     out.print("In another terminal:")
     typer.echo(f"  export LOTUS_URL={url} LOTUS_API_KEY={key}")
     typer.echo("  .venv/bin/lotus status")
     typer.echo("  .venv/bin/lotus erase customer-1319 --follow")
+    bundle, public = folder / BUNDLE, folder / PUBLIC_KEY
+    typer.echo(f"  .venv/bin/lotus verify {bundle} --key {public}")

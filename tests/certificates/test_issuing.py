@@ -19,7 +19,7 @@ from app.ids import certificate_id
 from app.keys.tables import Controller
 from app.restore.tables import PauseReason, ServiceState
 from app.signing import Signer
-from tests.audit.logs import Sealed, signer
+from tests.audit.logs import Sealed, sequence, signer
 from tests.certificates.facts import CONTROLLER, REQUEST, at, no_match, unlearned, uuid
 
 NOW, LATER = at(2), at(3)
@@ -81,6 +81,8 @@ def test_a_certificate_is_issued_once_a_checkpoint_covers_its_entry(sealed: Seal
     database = sealed.database
     sealed.seal()
     write_one(database)
+    assert issuing.issue(database, sealed.signer, now=LATER).count == 0
+    sequence(database)
     assert issuing.issue(database, sealed.signer, now=LATER).count == 0
     checkpoint = sealed.seal(NOW + timedelta(hours=1))
     assert checkpoint is not None
@@ -279,7 +281,7 @@ def test_a_new_key_issues_under_its_own_checkpoint_only(sealed: Sealed) -> None:
     write_one(sealed.database)
     sealed.seal()
     other = signer(9)
-    assert issuing.issue(sealed.database, other, now=LATER).count == 0
+    assert issuing.issue(sealed.database, other, now=LATER) == issuing.Issued(0, ())
     sealed.signer = other
     sealed.seal(NOW + timedelta(hours=1))
     assert issuing.issue(sealed.database, other, now=LATER).count == 1

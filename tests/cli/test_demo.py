@@ -48,6 +48,10 @@ def test_the_demo_publishes_a_new_version_and_leaves_nothing_behind(
     assert run["metrics"]["sizes"]["n_f"] == 100
     scores = run["metrics"]["scores"]["phi"]
     assert scores["before"]["auc"] > scores["after"]["auc"]
+    certificate = shown["certificate"]
+    assert [check for check, _ in certificate["checks"]][-3:] == ["inclusion", "asked", "asked"]
+    assert certificate["request"] == shown["request"]["id"]
+    assert [name["sha256"] for name in certificate["about"]] == [shown["downloaded_sha256"]]
     kinds = [entry["kind"] for entry in shown["audit_entries"]]
     assert kinds[0] == "erasure:request:received"
     assert "erasure:version:published" in kinds

@@ -11,9 +11,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from app.audit.tables import AuditEntry, PendingEntry
-from app.certificates import issuing, verify
+from app.certificates import issuing, reading, verify
 from app.certificates.other_ends import GROUNDS
 from app.certificates.verify import Verified
 from app.erasure import arrivals, closing
@@ -374,3 +375,33 @@ def test_readers_that_come_at_once_make_one_entry(
         answers = list(readers.map(lambda _: evidence.bundle(request), range(8)))
     assert len(set(answers)) == 1
     assert len(evidence.entries(READ)) == 1
+
+
+def test_a_repeated_reading_writes_nothing(
+    cases: Cases, hand: Hand, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise AssertionError("a write")
+
+    request = cases.submit("ada")
+    publish(hand)
+    evidence.newest(request)
+    monkeypatch.setattr(reading, "note", refuse)
+    assert evidence.get(request).status_code == 200
+
+
+def test_a_reading_that_cannot_be_logged_hands_nothing_out(
+    cases: Cases, hand: Hand, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*arguments: object, **named: object) -> None:
+        raise OperationalError("INSERT", None, TimeoutError())
+
+    request = cases.submit("ada")
+    publish(hand)
+    evidence.issue()
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "note", busy)
+        answer = evidence.get(request)
+    assert problem(answer) == (503, "unavailable")
+    assert "Retry-After" in answer.headers
+    assert evidence.get(request).status_code == 200

@@ -170,9 +170,10 @@ def test_a_version_trained_elsewhere_reopens_what_it_may_have_seen_again(
     assert (body["state"], body["outcome"]) == ("scheduled", None)
     hand.publish(hand.must_claim(soon()), soon())
     assert cases.state(request) == "completed"
-    first, second = payloads(runtime)
+    first, withdrawn, second = payloads(runtime)
     replaced = second["predicate"]["replaces"]["certificate"]
-    assert replaced.startswith("crt_")
+    assert replaced == withdrawn["predicate"]["certificate"]
+    assert withdrawn["predicate"]["outcome"] == "reopened"
     # The new certificate speaks of the new lineage alone.
     assert len(second["predicate"]["models"]) == 1
     assert (
