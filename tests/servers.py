@@ -110,7 +110,7 @@ def _started_postgresql(programs: Path, folder: Path) -> Iterator[str]:
 
 def create_cluster(programs: Path, folder: Path) -> None:
     identity = _not_root(folder)
-    initdb = [
+    initdb: list[str | Path] = [
         programs / "initdb",
         "--pgdata",
         folder / "data",

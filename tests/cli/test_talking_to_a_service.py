@@ -230,3 +230,70 @@ def test_recipients_of_a_model_that_is_not_there_are_one_line(
     service(httpx2.Response(200, json={"items": [], "next_cursor": None}))
     refused = lotus_here("models", "recipients", "digits")
     assert (refused.code, refused.err) == (1, "error: no model is named digits\n")
+
+
+RECHECK = {
+    "id": "rck_" + "0" * 32,
+    "model": "mdl_1",
+    "version": {"id": "ver_3", "number": 3, "sha256": "0" * 64},
+    "trigger": "new_version",
+    "state": "done",
+    "attempt": 1,
+    "case_count": 2,
+    "relapsed_count": 1,
+    "pooled": {"difference": 0.21, "standard_error": 0.03, "lower_99": 0.14, "alarm": True},
+    "created_at": "2026-01-31T12:00:00Z",
+    "cases": [
+        {
+            "request": REQUEST["id"],
+            "samples": 100,
+            "change": 0.31,
+            "standard_error": 0.04,
+            "q": 0.0001,
+            "relapsed": True,
+            "skipped": None,
+        },
+        {
+            "request": "req_2",
+            "samples": None,
+            "change": None,
+            "standard_error": None,
+            "q": None,
+            "relapsed": False,
+            "skipped": "closing_version_destroyed",
+        },
+    ],
+}
+
+
+def test_re_checks_of_a_model_are_one_line_each(service: Service, lotus_here: LotusHere) -> None:
+    seen = service(httpx2.Response(200, json={"items": [RECHECK], "next_cursor": None}))
+    result = lotus_here("models", "rechecks", "mdl_1")
+    assert result.code == 0
+    assert seen[0].url.path == "/api/v1/models/mdl_1/rechecks"
+    assert "+0.210 (se 0.030)" in result.out and "yes" in result.out
+
+
+def test_a_re_check_shows_each_case_and_why_one_was_not_compared(
+    service: Service, lotus_here: LotusHere
+) -> None:
+    service(httpx2.Response(200, json=RECHECK))
+    result = lotus_here("status", RECHECK["id"])
+    assert result.code == 0
+    assert "+0.310 (se 0.040)" in result.out and "relapsed" in result.out
+    assert "closing_version_destroyed" in result.out
+
+
+def test_a_request_says_that_it_was_reopened_and_what_its_last_re_check_found(
+    service: Service, lotus_here: LotusHere
+) -> None:
+    last = {"recheck": "rck_1", "version": "ver_3", "state": "done"}
+    items = [
+        {**ITEM, "id": "itm_1", "last_recheck": {**last, "change": 0.31, "relapsed": True}},
+        {**ITEM, "id": "itm_2", "last_recheck": {**last, "change": 0.01}},
+    ]
+    why = {"reopened_at": "2026-02-01T12:00:00Z", "reopened_for": "relapse"}
+    service(httpx2.Response(200, json={**REQUEST, **why, "items": items}))
+    result = lotus_here("status", REQUEST["id"])
+    assert "reopened: relapse, 2026-02-01 12:00 UTC" in result.out
+    assert "relapsed, +0.310" in result.out and "held, +0.010" in result.out

@@ -31,7 +31,7 @@ from workers.loading import Source
 
 WHO = "customer-0042"
 LENIENT = {"delta_auc": 0.3, "delta_band": 0.6, "max_accuracy_fall": 0.1}
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 def others(digits: Path) -> list[str]:
@@ -51,7 +51,7 @@ def recheck_of(service: Service, model: str, version: int) -> Recheck:
                 return service.client.get_recheck(one.id)
         return None
 
-    return until(look, f"a re-check of version {version}", 120)
+    return until(look, f"a re-check of version {version}", 200)
 
 
 class Planter:
@@ -147,11 +147,11 @@ def test_a_clean_version_raises_no_alarm_and_one_that_knows_a_person_again_reope
     second, third = others(digits)
     with Service(tmp_path / "data") as service:
         model = service.register(digits, verification=LENIENT)
-        case = service.follow(service.client.submit_erasure(subject(WHO)).id)
+        case = service.follow(service.client.submit_erasure(subject(WHO)).id, 250)
         assert case.state == "completed"
 
         # Another person's run: the first case holds.
-        other = service.follow(service.client.submit_erasure(subject(second)).id)
+        other = service.follow(service.client.submit_erasure(subject(second)).id, 250)
         assert other.state == "completed"
         held = recheck_of(service, model, 3)
         assert (held.state, held.case_count, held.relapsed_count) == ("done", 1, 0)
@@ -185,7 +185,7 @@ def test_a_clean_version_raises_no_alarm_and_one_that_knows_a_person_again_reope
         assert "erasure:case:relapsed" in kinds
 
         service.client.set_policy(model, {"verification": LENIENT})
-        again = service.follow(case.id)
+        again = service.follow(case.id, 250)
         assert again.state == "completed"
         run = service.client.get_run(again.items[0].run or "")
         assert (run.base_number, run.published_version and run.published_version.number) == (4, 5)

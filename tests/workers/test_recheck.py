@@ -14,14 +14,14 @@ from app.erasure.publishing import Judged, Weights
 from app.erasure.recheck_ends import RecheckFence
 from app.erasure.recheck_tables import Recheck, RecheckCase, RecheckState, Skipped
 from app.erasure.states import RunState
-from app.erasure.tables import RunItem
+from app.erasure.tables import Run, RunItem
 from app.registry.tables import ModelVersion, Sample, SampleSplit, VersionState
 from app.runtime import Runtime
 from tests.erasure.conftest import Cases
 from tests.erasure.working import REPORT, Hand
 from tests.registry.content import feature_columns, parquet, state, weights
 from tests.registry.front import Front
-from workers import loading, recheck
+from workers import inputs, loading, recheck
 from workers.loading import Source
 from workers.unlearning import rechecks
 from workers.unlearning.conditional import class_places, percentiles
@@ -54,8 +54,12 @@ def owners() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def model(front: Front) -> None:
-    features = np.random.default_rng(3).normal(size=(ROWS, 3)).tolist()
-    columns = {**feature_columns(ROWS), "customer": owners(), "features": features}
+    columns = feature_columns(ROWS)
+    features = np.random.default_rng(3).normal(size=(ROWS, 3))
+    for row, name in enumerate(owners()):
+        if name == "ada":  # what can be learned of her rows says nothing about anybody else's
+            features[row, 0] = 2.0 if columns["label"][row] else -2.0
+    columns |= {"customer": owners(), "features": features.tolist()}
     dataset = front.dataset(parquet(columns))
     assert front.model(weights(), dataset=dataset["id"], policy={"ladder": []})["state"] == "ready"
 
@@ -66,6 +70,27 @@ def shifted(seed: int) -> bytes:
     return weights(
         {name: t + 0.3 * torch.randn(t.shape, generator=generator) for name, t in state().items()}
     )
+
+
+def trained_on(front: Front, who: str, content: bytes) -> bytes:
+    """These weights after some training on the person's rows."""
+    with front.runtime.database.read() as session:
+        rows = [row for row, name in enumerate(owners()) if name == who]
+        samples = session.execute(
+            select(Sample.id, Sample.dataset_id).where(Sample.row.in_(rows))
+        ).all()
+    known = Source(front.runtime, samples[0][1]).rows([one for one, _ in samples]).labelled
+    model = front.get("/models")["items"][0]
+    sha256 = front.runtime.artifacts.put(content)
+    network = loading.load_model(
+        front.runtime.artifacts, model["architecture"], model["config"], sha256
+    ).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(300):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(known.inputs), known.labels).backward()
+        optimizer.step()
+    return weights(dict(network.state_dict()))
 
 
 def publish(front: Front, hand: Hand, content: bytes) -> None:
@@ -164,6 +189,30 @@ def test_the_figures_are_those_of_the_case_s_own_rows_between_its_two_versions(
     assert pooled["difference"] == pytest.approx(expected_pooled.difference, abs=1e-9)
     assert pooled["lower_99"] == pytest.approx(expected_pooled.lower_99, abs=1e-9)
     assert (pooled["cases"], pooled["samples"], pooled["unseen"]) == (2, 21, 24)
+
+
+def test_weights_that_were_trained_on_a_person_s_rows_again_reopen_that_case_alone(
+    front: Front, hand: Hand, cases: Cases
+) -> None:
+    first = second = shifted(1)
+    ada = published(front, hand, cases, "ada", first)
+    ben = published(front, hand, cases, "ben", second)
+    attempted(front, hand)
+    assert cases.state(ada) == "completed"
+    cleo = published(front, hand, cases, "cleo", trained_on(front, "ada", second))
+    ended, fence = attempted(front, hand)
+    assert ended is RecheckState.DONE
+    pooled = row_of(front.runtime, fence).pooled
+    assert pooled is not None and pooled["alarm"] is True
+    assert [case_of(front.runtime, fence, at).relapsed for at in (0, 1)] == [True, False]
+    assert [cases.state(one) for one in (ada, ben, cleo)] == ["scheduled", "completed", "completed"]
+    with front.runtime.database.read() as session:
+        versions = session.scalars(select(ModelVersion).order_by(ModelVersion.number)).all()
+    again = hand.must_claim(soon())
+    assert hand.run(again).base_version_id == versions[-1].id
+    with front.runtime.database.read() as session:
+        job = inputs.read_job(session, session.get_one(Run, again.run_id), soon())
+    assert len(job.forget) == 12
 
 
 def test_equal_weights_give_a_change_of_nothing(front: Front, hand: Hand, cases: Cases) -> None:
