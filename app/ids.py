@@ -68,6 +68,8 @@ RequestId = Annotated[UUID, _Prefixed("req")]
 ItemId = Annotated[UUID, _Prefixed("itm")]
 RunId = Annotated[UUID, _Prefixed("run")]
 CertificateId = Annotated[UUID, _Prefixed("crt")]
+WebhookId = Annotated[UUID, _Prefixed("whk")]
+MessageId = Annotated[UUID, _Prefixed("msg")]
 
 controller_id = _formatter("ctl")
 api_key_id = _formatter("key")
@@ -78,3 +80,5 @@ request_id = _formatter("req")
 item_id = _formatter("itm")
 run_id = _formatter("run")
 certificate_id = _formatter("crt")
+webhook_id = _formatter("whk")
+message_id = _formatter("msg")

@@ -21,6 +21,7 @@ from app.registry.endpoints import router as registry
 from app.restore.watch import watching
 from app.runtime import Runtime
 from app.version import code_version
+from app.webhooks.endpoints import router as webhooks
 
 API = "/api/v1"
 
@@ -53,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.timings = Timings()
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    for router in (erasure_requests, runs, registry, pauses, rollbacks, audit):
+    for router in (erasure_requests, runs, registry, pauses, rollbacks, audit, webhooks):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

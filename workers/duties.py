@@ -10,6 +10,7 @@ from app.observability import fields
 from app.registry import checks
 from app.restore.service import is_paused
 from app.runtime import Runtime
+from app.webhooks import replaying
 from workers.leftovers import clear_leftovers
 
 log = logging.getLogger("lotus.worker")
@@ -43,6 +44,15 @@ def sweep(runtime: Runtime, now: datetime) -> None:
 def clear(runtime: Runtime, now: datetime) -> None:
     """Uploads that were never registered hold identities: they must not wait for a next one."""
     clear_leftovers(runtime, now=now)
+    _forget_callbacks(runtime, now)
+
+
+def _forget_callbacks(runtime: Runtime, now: datetime) -> None:
+    before = now - timedelta(days=runtime.settings.callback_days)
+    forgotten = replaying.PART
+    while forgotten == replaying.PART:
+        with runtime.database.write() as session:
+            forgotten = 0 if is_paused(session) else replaying.forget(session, before=before)
 
 
 def uploads_wait(runtime: Runtime, now: datetime) -> bool:

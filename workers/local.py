@@ -1,7 +1,8 @@
 """The worker loop of a single machine: `python -m workers.local`, a child of `lotus serve`.
 
 It is woken by a byte in a FIFO, claims runs and starts each in a process of its own, has uploads
-checked, gives audit entries their place in the tree, and sweeps. It never imports torch.
+checked, gives audit entries their place in the tree, sends callbacks, and sweeps. It never imports
+torch.
 """
 
 import logging
@@ -22,6 +23,7 @@ from app.observability import fields
 from app.restore.watch import Lookout
 from app.runtime import Runtime
 from workers import duties, roster
+from workers.courier import Courier
 from workers.parent import end_with_parent
 from workers.supervisor import HeldRun, Supervisor, end, start
 
@@ -42,6 +44,7 @@ class LocalWorker:
         self.id = roster.register(runtime, WorkerRole.LOCAL, runtime.settings.device)
         self.supervisor = Supervisor(runtime, self.id)
         self.lookout = Lookout(runtime)
+        self.courier = Courier(runtime)
         self.run: HeldRun | None = None
         self.registration: subprocess.Popen[bytes] | None = None
         self.closing: subprocess.Popen[bytes] | None = None
@@ -61,6 +64,7 @@ class LocalWorker:
             self._clear,
             self._registrations,
             self._closings,
+            self._deliver,
             self._reap,
             self._claim,
         ):
@@ -76,6 +80,7 @@ class LocalWorker:
                 end(process)
         if self.run is not None:
             self.run.put_down(now)
+        self.courier.stop()
 
     def _claim(self, now: datetime) -> None:
         if self.run is None:
@@ -97,6 +102,9 @@ class LocalWorker:
             self.closing = None
         if self.closing is None and duties.cases_close(self.runtime, now):
             self.closing = start("workers.closing")
+
+    def _deliver(self, now: datetime) -> None:
+        self.courier.poke()
 
     def _sequence(self, now: datetime) -> None:
         duties.sequence(self.runtime, now)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.db import Database
-from app.doctor import broker, database, files, keys, work
+from app.doctor import broker, callbacks, database, files, keys, work
 from app.doctor.findings import Finding, Level, problem
 from app.doctor.restored import unknown_to_the_backup
 from app.storage import ArtifactStore
@@ -35,6 +35,7 @@ def examine(
             lambda session: work.stuck(session, now=now),
             work.models,
             lambda session: work.paused_models(session, now=now),
+            lambda session: callbacks.deliveries(session, now=now),
             lambda session: work.audit(session, now=now),
             lambda session: files.content(session, store, full=full),
         )
@@ -42,7 +43,11 @@ def examine(
     yield from found
     if usable and ring is not None:
         kept = ring
-        yield from _each(data, lambda session: keys.in_use(session, kept))
+        yield from _each(
+            data,
+            lambda session: keys.in_use(session, kept),
+            lambda session: callbacks.secrets(session, kept),
+        )
     yield broker.broker(settings)
 
 

@@ -19,6 +19,7 @@ from app.certificates.statement import (
     UnlearnedCase,
     VersionDigest,
 )
+from app.erasure import announcing
 from app.erasure.first_page import first_page
 from app.erasure.no_match import case_facts, no_match_case
 from app.erasure.states import ItemState, Outcome
@@ -73,7 +74,8 @@ class Statements:
             case = no_match_case(self._session, request)
         else:
             case = _unlearned(self._session, request, self._facts)
-        service.write(self._session, case, now=now)
+        written = service.write(self._session, case, now=now)
+        announcing.certificate_written(self._session, request.controller_id, written, now=now)
 
     def _facts(self, run: UUID) -> RunFacts:
         if run not in self._runs:

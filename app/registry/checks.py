@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.http.problems import Problem
 from app.keys.tables import Controller
+from app.registry import announcing
 from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
 
 LAST_ATTEMPT = 3
@@ -153,6 +154,7 @@ def end_dataset_ready(
         ),
         now=now,
     )
+    announcing.dataset_checked(session, check.dataset, now=now)
 
 
 def end_dataset_invalid(
@@ -172,6 +174,7 @@ def end_dataset_invalid(
         ),
         now=now,
     )
+    announcing.dataset_checked(session, check.dataset, problem=problem.code, now=now)
 
 
 def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -> ModelVersion:
@@ -202,6 +205,7 @@ def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -
         ),
         now=now,
     )
+    announcing.version_checked(session, check.model, check.version, now=now)
     return session.get_one(ModelVersion, check.version.id, populate_existing=True)
 
 
@@ -216,6 +220,7 @@ def end_model_ready(session: Session, check: VersionCheck, *, now: datetime) -> 
     model.state, model.ready_at = RegistrationState.READY, now
     session.flush()
     log.append(session, kinds.ModelReady(controller=model.controller_id, model=model.id), now=now)
+    announcing.model_checked(session, model, now=now)
     return model
 
 
@@ -241,6 +246,7 @@ def end_version_invalid(
         ),
         now=now,
     )
+    announcing.version_checked(session, model, check.version, problem=problem.code, now=now)
     if model.state is RegistrationState.CHECKING:
         model.state, model.problem = RegistrationState.INVALID, problem.document()
         log.append(
@@ -250,6 +256,7 @@ def end_version_invalid(
             ),
             now=now,
         )
+        announcing.model_checked(session, model, problem=problem.code, now=now)
 
 
 def _hold_still(session: Session, model: Model) -> None:

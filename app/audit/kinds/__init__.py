@@ -47,6 +47,14 @@ from app.audit.kinds.registry import (
     VersionRegistered,
 )
 from app.audit.kinds.service import ArtifactDestroyed, ServicePaused, ServiceResumed
+from app.audit.kinds.webhooks import (
+    WebhookCreated,
+    WebhookDead,
+    WebhookDisabled,
+    WebhookEnabled,
+    WebhookRemoved,
+    WebhookSecretRotated,
+)
 
 __all__ = [
     "BODIES",
@@ -84,6 +92,12 @@ __all__ = [
     "VersionReady",
     "VersionRegistered",
     "VersionRestored",
+    "WebhookCreated",
+    "WebhookDead",
+    "WebhookDisabled",
+    "WebhookEnabled",
+    "WebhookRemoved",
+    "WebhookSecretRotated",
     "WorkerName",
     "key_actor",
     "worker_actor",
