@@ -13,15 +13,18 @@ from client.answers import (
     Certificate,
     CurrentVersion,
     Dataset,
+    Delivery,
     Erasure,
     ErasureItem,
     ErasureSummary,
     Model,
     ModelImpact,
+    NewWebhook,
     Pause,
     Run,
     RunSummary,
     Version,
+    Webhook,
 )
 from client.erasures import ErasureCalls, Subject
 from client.problems import (
@@ -35,9 +38,10 @@ from client.problems import (
     UnexpectedAnswer,
 )
 from client.registry import RegistryCalls
+from client.webhooks import WebhookCalls
 
 
-class LotusClient(RegistryCalls, ErasureCalls):
+class LotusClient(RegistryCalls, ErasureCalls, WebhookCalls):
     """Every call of the service's native API."""
 
 
@@ -48,6 +52,7 @@ __all__ = [
     "Certificate",
     "CurrentVersion",
     "Dataset",
+    "Delivery",
     "DigestMismatch",
     "Erasure",
     "ErasureItem",
@@ -59,6 +64,7 @@ __all__ = [
     "LotusUnreachable",
     "Model",
     "ModelImpact",
+    "NewWebhook",
     "Pause",
     "RegistrationInvalid",
     "Run",
@@ -67,4 +73,5 @@ __all__ = [
     "TookTooLong",
     "UnexpectedAnswer",
     "Version",
+    "Webhook",
 ]

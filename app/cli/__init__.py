@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from app.cli import demo, doctor, erasing, fleet, on_the_data, registering, serve
+from app.cli import demo, doctor, erasing, fleet, on_the_data, registering, serve, webhooks
 from app.cli.output import Failure, print_error
 from client import LotusError
 
@@ -30,6 +30,7 @@ commands.add_typer(registering.datasets, name="datasets")
 commands.add_typer(registering.models, name="models")
 commands.command()(erasing.erase)
 commands.command()(erasing.status)
+commands.add_typer(webhooks.webhooks, name="webhooks")
 commands.add_typer(on_the_data.audit, name="audit")
 commands.command()(doctor.doctor)
 
