@@ -11,6 +11,7 @@ from app.registry import checks
 from app.restore.service import is_paused
 from app.runtime import Runtime
 from app.webhooks import replaying
+from app.webhooks import service as callbacks
 from workers.leftovers import clear_leftovers
 
 log = logging.getLogger("lotus.worker")
@@ -44,10 +45,12 @@ def sweep(runtime: Runtime, now: datetime) -> None:
 def clear(runtime: Runtime, now: datetime) -> None:
     """Uploads that were never registered hold identities: they must not wait for a next one."""
     clear_leftovers(runtime, now=now)
-    _forget_callbacks(runtime, now)
+    _tidy_callbacks(runtime, now)
 
 
-def _forget_callbacks(runtime: Runtime, now: datetime) -> None:
+def _tidy_callbacks(runtime: Runtime, now: datetime) -> None:
+    with runtime.database.write() as session:
+        callbacks.call_up(session, now=now)
     before = now - timedelta(days=runtime.settings.callback_days)
     forgotten = replaying.PART
     while forgotten == replaying.PART:

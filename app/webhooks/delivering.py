@@ -194,19 +194,13 @@ def _end(session: Session, row: WebhookDelivery, state: DeliveryState, now: date
 
 
 def _lock_receiver(session: Session, row: WebhookDelivery) -> None:
-    """First of all: two senders that are told the same thing would wait for each other's rows."""
+    """First of all, so that two senders that are told the same do not wait for each other."""
     if row.endpoint_id is not None:
         session.execute(
             select(WebhookEndpoint.id)
             .where(WebhookEndpoint.id == row.endpoint_id)
             .with_for_update(key_share=True)
         )
-    session.execute(
-        select(WebhookDelivery.id)
-        .where(_of_receiver(row), WebhookDelivery.state == DeliveryState.WAITING)
-        .order_by(WebhookDelivery.id)
-        .with_for_update(key_share=True)
-    )
 
 
 def _of_receiver(row: WebhookDelivery) -> ColumnElement[bool]:
@@ -233,8 +227,7 @@ def _stop_receiver(session: Session, row: WebhookDelivery, now: datetime) -> Non
                 ),
                 now=now,
             )
-    row.state, row.ended_at = DeliveryState.STOPPED, now
-    session.flush()
+    _end(session, row, DeliveryState.STOPPED, now)
     stop_open(session, _of_receiver(row), DeliveryError.GONE, now=now)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app.http.problems import FieldError, Problem
 from app.ids import new_id
@@ -234,19 +234,44 @@ def cut_ended_urls(session: Session, which: ColumnElement[bool]) -> None:
 def stop_open(
     session: Session, which: ColumnElement[bool], error: DeliveryError | None, *, now: datetime
 ) -> None:
-    """Ends what nobody wants any more. Rows are held in the order of their ids, as everywhere.
+    """Ends what nobody wants any more, and waits for nobody: a transaction that tells of many
+    requests holds rows of many streams, in an order of its own.
 
-    Again until none is left: while this waited for a row, another may have been queued behind it.
+    What is held elsewhere is left: it is looked at again before it is sent.
     """
     is_open = WebhookDelivery.state.in_(OPEN_DELIVERY)
     found = select(WebhookDelivery.id).where(which, is_open).order_by(WebhookDelivery.id).limit(500)
-    while ids := session.scalars(found.with_for_update(key_share=True)).all():
+    free = found.with_for_update(key_share=True, skip_locked=True)
+    while ids := session.scalars(free).all():
         session.execute(
             update(WebhookDelivery)
             .where(WebhookDelivery.id.in_(ids))
             .values(state=DeliveryState.STOPPED, last_error=error, lease_until=None, ended_at=now)
             .execution_options(synchronize_session=False)
         )
+
+
+def call_up(session: Session, *, now: datetime) -> None:
+    """Makes the first of each stream due that has none: those in front of it were stopped while
+    somebody else held it."""
+    other = aliased(WebhookDelivery)
+    in_front = select(other.id).where(
+        other.stream == WebhookDelivery.stream,
+        (other.state == DeliveryState.WAITING)
+        | (other.state == DeliveryState.QUEUED) & (other.id < WebhookDelivery.id),
+    )
+    first = session.scalars(
+        select(WebhookDelivery.id)
+        .where(WebhookDelivery.state == DeliveryState.QUEUED, ~in_front.exists())
+        .order_by(WebhookDelivery.id)
+        .with_for_update(key_share=True, skip_locked=True)
+    ).all()
+    session.execute(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.id.in_(first), WebhookDelivery.state == DeliveryState.QUEUED)
+        .values(state=DeliveryState.WAITING, next_attempt_at=now)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _refused(position: int, message: str) -> CallbackUrlRefused:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,15 +13,24 @@ from sqlalchemy import event, select, update
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.audit.tables import PendingEntry
+from app.erasure.tables import ErasureRequest
 from app.runtime import Runtime
 from app.webhooks import delivering, retries
+from app.webhooks.events import EventType
 from app.webhooks.sending import Result
-from app.webhooks.tables import DeliveryError, WebhookDelivery, WebhookEndpoint
+from app.webhooks.service import emit
+from app.webhooks.tables import (
+    DeliveryError,
+    DeliveryState,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from tests.erasure.conftest import Cases
 from tests.erasure.factories import submission
 from tests.erasure.working import Hand
 from tests.webhooks.conftest import HOOKS, Office
 from tests.webhooks.receiver import Receiver, status
+from workers import duties
 from workers.courier import Courier
 
 REQUESTS = "/api/v1/erasure-requests"
@@ -242,6 +252,50 @@ def test_a_message_queued_while_its_endpoint_was_being_disabled_is_not_sent(
         session.execute(update(WebhookEndpoint).values(disabled_at=office.now))
     office.send()
     assert (receiver.seen, office.states()) == ([], ["stopped"])
+
+
+def test_disabling_waits_for_no_change_that_is_being_told(
+    office: Office, receiver: Receiver, cases: Cases, runtime: Runtime
+) -> None:
+    """Each would hold what the other wants: a publication must not end as a deadlock's victim."""
+    if runtime.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time")
+    made = office.register(receiver.url())
+    request = cases.submit("ada")
+    with runtime.database.write() as session:
+        row = session.get_one(ErasureRequest, UUID(hex=request[4:]))
+        emit(
+            session,
+            row.controller_id,
+            EventType.REQUEST_RUNNING,
+            {},
+            request_id=row.id,
+            now=datetime.now(UTC),
+        )
+        assert office.api.post(f"{HOOKS}/{made['id']}/disable").status_code == 200
+    assert office.states() == ["waiting", "queued"]
+    office.send()
+    assert (receiver.seen, office.states()) == ([], ["stopped", "stopped"])
+
+
+def test_a_message_that_lost_those_in_front_of_it_unseen_is_called_up(
+    office: Office, receiver: Receiver, cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    office.register(receiver.url())
+    cases.submit("ada")
+    finish(hand)
+    with runtime.database.write() as session:  # stopped while another transaction held the rest
+        session.execute(
+            update(WebhookDelivery)
+            .where(WebhookDelivery.state == DeliveryState.WAITING)
+            .values(state=DeliveryState.STOPPED, ended_at=office.now)
+        )
+    office.send()
+    assert receiver.seen == []
+    duties.clear(runtime, office.now)
+    office.send()
+    assert office.states() == ["stopped", *["delivered"] * 3]
+    assert types(receiver)[0] == "erasure_request.running"
 
 
 def test_an_endpoint_hears_what_it_subscribed_to(
