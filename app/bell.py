@@ -1,6 +1,6 @@
 """Tells waiting workers that there may be work. May fail: the sweep finds what a lost ring missed.
 
-On a single machine the bell is a byte in a FIFO of the data folder. With a broker it is two Celery
+On a single machine the bell is a byte in a FIFO of the data folder. With a broker it is some Celery
 messages that say nothing but "look": which work there is, only the database knows.
 """
 
@@ -24,7 +24,8 @@ log = logging.getLogger("lotus.bell")
 
 # Queues and tasks by name: the API knows nothing else of the workers.
 GPU_QUEUE, OPS_QUEUE = "gpu", "ops"
-WORK_TASK, REGISTER_TASK = "lotus.work", "lotus.register"
+WORK_TASK, REGISTER_TASK, DELIVER_TASK = "lotus.work", "lotus.register", "lotus.deliver"
+_HEARD = ((WORK_TASK, GPU_QUEUE), (REGISTER_TASK, OPS_QUEUE), (DELIVER_TASK, OPS_QUEUE))
 # The header that carries the id of the HTTP call that rang, for the worker's log.
 REQUEST_HEADER = "lotus_request_id"
 # So many rings that nobody has heard yet are enough for any number of workers. Without a limit a
@@ -70,7 +71,7 @@ class BrokerBell:
             self._due.wait()
             self._due.clear()
             try:
-                for task, queue in ((WORK_TASK, GPU_QUEUE), (REGISTER_TASK, OPS_QUEUE)):
+                for task, queue in _HEARD:
                     send(celery, task, queue, request_id=self._request_id)
             except Exception as error:
                 # The broker is away, or worse; what rang has committed, and a worker will look.

@@ -135,6 +135,21 @@ class Settings(BaseSettings):
         bool,
         Field(description="Whether `/metrics` answers without a key: figures of all controllers."),
     ] = False
+    callbacks_http_loopback: Annotated[
+        bool,
+        Field(description="Whether callbacks may go to plain http on this machine, to try them."),
+    ] = False
+    callback_ca_file: Annotated[
+        Path | None,
+        Field(
+            description="PEM file of further certificate authorities that callbacks' receivers are "
+            "believed by."
+        ),
+    ] = None
+    callback_days: Annotated[
+        int,
+        Field(ge=1, le=3650, description="How long the record of a callback that ended is kept."),
+    ] = 30
     log_level: Annotated[str, Field(description="`debug`, `info`, `warning` or `error`.")] = "info"
 
     @model_validator(mode="after")

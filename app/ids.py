@@ -69,6 +69,8 @@ ItemId = Annotated[UUID, _Prefixed("itm")]
 RunId = Annotated[UUID, _Prefixed("run")]
 CertificateId = Annotated[UUID, _Prefixed("crt")]
 RecheckId = Annotated[UUID, _Prefixed("rck")]
+WebhookId = Annotated[UUID, _Prefixed("whk")]
+MessageId = Annotated[UUID, _Prefixed("msg")]
 
 controller_id = _formatter("ctl")
 api_key_id = _formatter("key")
@@ -80,3 +82,5 @@ item_id = _formatter("itm")
 run_id = _formatter("run")
 certificate_id = _formatter("crt")
 recheck_id = _formatter("rck")
+webhook_id = _formatter("whk")
+message_id = _formatter("msg")

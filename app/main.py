@@ -31,6 +31,7 @@ from app.registry.endpoints import router as registry
 from app.restore.watch import watching
 from app.runtime import Runtime
 from app.version import code_version
+from app.webhooks.endpoints import router as webhooks
 
 API = "/api/v1"
 
@@ -71,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SafeHeaders)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
     cases = (erasure_requests, decisions, certificates, recipients, runs, rechecks, suppressions)
-    for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys):
+    for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

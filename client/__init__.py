@@ -19,6 +19,7 @@ from client.answers import (
     Dataset,
     Deadline,
     Decision,
+    Delivery,
     Erasure,
     ErasureItem,
     ErasureSummary,
@@ -27,6 +28,7 @@ from client.answers import (
     Model,
     ModelImpact,
     NewApiKey,
+    NewWebhook,
     Pause,
     PauseInterval,
     Recheck,
@@ -37,6 +39,7 @@ from client.answers import (
     SigningKey,
     Version,
     Wait,
+    Webhook,
 )
 from client.erasures import ErasureCalls, Subject
 from client.keys import KeyCalls
@@ -51,9 +54,10 @@ from client.problems import (
     UnexpectedAnswer,
 )
 from client.registry import RegistryCalls
+from client.webhooks import WebhookCalls
 
 
-class LotusClient(RegistryCalls, ErasureCalls, KeyCalls):
+class LotusClient(RegistryCalls, ErasureCalls, KeyCalls, WebhookCalls):
     """Every call of the service's native API."""
 
 
@@ -70,6 +74,7 @@ __all__ = [
     "Dataset",
     "Deadline",
     "Decision",
+    "Delivery",
     "DigestMismatch",
     "Erasure",
     "ErasureItem",
@@ -84,6 +89,7 @@ __all__ = [
     "Model",
     "ModelImpact",
     "NewApiKey",
+    "NewWebhook",
     "Pause",
     "PauseInterval",
     "Recheck",
@@ -98,4 +104,5 @@ __all__ = [
     "UnexpectedAnswer",
     "Version",
     "Wait",
+    "Webhook",
 ]

@@ -65,6 +65,7 @@ class ErasureCalls(Transport):
         legal_ground: str | None = None,
         submitted_at: datetime | None = None,
         models: Sequence[str] | None = None,
+        callback_urls: Sequence[str] | None = None,
         idempotency_key: str | None = None,
     ) -> Erasure:
         """Accepts a request. With the same `idempotency_key` or `external_id` and the same
@@ -76,6 +77,7 @@ class ErasureCalls(Transport):
             "legal_ground": legal_ground,
             "submitted_at": submitted_at and submitted_at.isoformat(),
             "models": models and list(models),
+            "callback_urls": callback_urls and list(callback_urls),
         }
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
         return self.send("POST", REQUESTS, Erasure, body, headers)

@@ -23,7 +23,7 @@ if settings.broker_url is None:
     raise RuntimeError("LOTUS_BROKER_URL must be set for Celery's workers")
 
 # Every tick reads first and does nothing if nothing is due, so a doubled timetable does no harm.
-SEQUENCE_SECONDS, SEAL_SECONDS, LOOK_SECONDS = 1.0, 1.0, 1.0
+SEQUENCE_SECONDS, SEAL_SECONDS, LOOK_SECONDS, DELIVER_SECONDS = 1.0, 1.0, 1.0, 1.0
 CLOSE_SECONDS, CLEAR_SECONDS, FORGET_SECONDS = 30.0, 3600.0, 3600.0
 
 
@@ -81,6 +81,7 @@ app.conf.update(
         "sequence": _every("lotus.sequence", SEQUENCE_SECONDS),
         "seal": _every("lotus.seal", SEAL_SECONDS),
         "look": _every("lotus.look", LOOK_SECONDS),
+        "deliver": _every(bell.DELIVER_TASK, DELIVER_SECONDS),
         "sweep": _every("lotus.sweep", settings.sweep_seconds),
         "close": _every("lotus.close", CLOSE_SECONDS),
         "clear": _every("lotus.clear", CLEAR_SECONDS),

@@ -19,6 +19,8 @@ from app.observability import fields
 from app.registry import checks
 from app.restore.service import is_paused
 from app.runtime import Runtime
+from app.webhooks import replaying
+from app.webhooks import service as callbacks
 from workers.leftovers import clear_leftovers
 
 log = logging.getLogger("lotus.worker")
@@ -65,6 +67,17 @@ def clear(runtime: Runtime, now: datetime) -> None:
         with runtime.database.write() as session:
             decisions.cut_over(session, now=now)
     clear_leftovers(runtime, now=now)
+    _tidy_callbacks(runtime, now)
+
+
+def _tidy_callbacks(runtime: Runtime, now: datetime) -> None:
+    with runtime.database.write() as session:
+        callbacks.call_up(session, now=now)
+    before = now - timedelta(days=runtime.settings.callback_days)
+    forgotten = replaying.PART
+    while forgotten == replaying.PART:
+        with runtime.database.write() as session:
+            forgotten = 0 if is_paused(session) else replaying.forget(session, before=before)
 
 
 def forget(runtime: Runtime, now: datetime) -> None:

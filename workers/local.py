@@ -1,8 +1,8 @@
 """The worker loop of a single machine: `python -m workers.local`, a child of `lotus serve`.
 
 It is woken by a byte in a FIFO, claims runs and re-checks and starts each in a process of its own,
-has uploads checked, gives audit entries their place in the tree, seals it, and sweeps. It never
-imports torch.
+has uploads checked, gives audit entries their place in the tree, seals it, sends callbacks, and
+sweeps. It never imports torch.
 """
 
 import logging
@@ -23,6 +23,7 @@ from app.observability import fields
 from app.restore.watch import Lookout
 from app.runtime import Runtime
 from workers import duties, roster
+from workers.courier import Courier
 from workers.parent import end_with_parent
 from workers.sealing import Sealer
 from workers.supervisor import Held, Supervisor, end, start
@@ -45,6 +46,7 @@ class LocalWorker:
         self.supervisor = Supervisor(runtime, self.id)
         self.lookout = Lookout(runtime)
         self.sealer = Sealer(runtime)
+        self.courier = Courier(runtime)
         self.held: Held | None = None
         self.registration: subprocess.Popen[bytes] | None = None
         self.closing: subprocess.Popen[bytes] | None = None
@@ -67,6 +69,7 @@ class LocalWorker:
             self._forget,
             self._registrations,
             self._closings,
+            self._deliver,
             self._reap,
             self._claim,
         ):
@@ -82,6 +85,7 @@ class LocalWorker:
                 end(process)
         if self.held is not None:
             self.held.put_down(now)
+        self.courier.stop()
 
     def _claim(self, now: datetime) -> None:
         if self.held is None:
@@ -103,6 +107,9 @@ class LocalWorker:
             self.closing = None
         if self.closing is None and duties.cases_close(self.runtime, now):
             self.closing = start("workers.closing")
+
+    def _deliver(self, now: datetime) -> None:
+        self.courier.poke()
 
     def _sequence(self, now: datetime) -> None:
         duties.sequence(self.runtime, now)

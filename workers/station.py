@@ -23,6 +23,7 @@ from app.restore.watch import Lookout
 from app.runtime import Runtime
 from workers import devices, roster
 from workers.celery_app import app
+from workers.courier import Courier
 from workers.parent import end_with_parent
 from workers.pulse import EXIT_STALLED, Pulse
 from workers.sealing import Sealer
@@ -55,6 +56,7 @@ class Station:
         self.id = roster.register(self.runtime, role, self.device.name)
         self.supervisor = Supervisor(self.runtime, self.id, self.device.environment)
         self.sealer = Sealer(self.runtime)
+        self.courier = Courier(self.runtime)
         self.pulse = Pulse(celery, f"pulse.{self.id.hex}")
         self._role, self._ticked_at = role, time.monotonic()
         self._work = threading.Lock()

@@ -32,6 +32,12 @@ def close() -> None:
         station.current().have_done(station.CLOSING)
 
 
+@app.task(name=bell.DELIVER_TASK)
+def deliver() -> None:
+    """Wakes the threads that send; none of them is this one."""
+    station.current().courier.poke()
+
+
 @app.task(name=PULSE_TASK)
 def pulse() -> None:
     station.current().pulse.arrived()

@@ -20,6 +20,7 @@ from app.cli import (
     registering,
     sealing,
     serve,
+    webhooks,
 )
 from app.cli.output import Failure, print_error
 from client import LotusError
@@ -53,6 +54,7 @@ for decide in (
     commands.command()(decide)
 commands.command()(evidence.certificate)
 commands.command()(evidence.verify)
+commands.add_typer(webhooks.webhooks, name="webhooks")
 commands.add_typer(sealing.audit, name="audit")
 commands.add_typer(sealing.keys, name="signing-keys")
 commands.command()(doctor.doctor)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.db import Database
-from app.doctor import assurance, broker, database, files, keys, sealing, work
+from app.doctor import assurance, broker, callbacks, database, files, keys, sealing, work
 from app.doctor.findings import Finding, Level, problem
 from app.doctor.restored import unknown_to_the_backup
 from app.storage import ArtifactStore
@@ -36,6 +36,7 @@ def examine(
             work.models,
             lambda session: work.paused_models(session, now=now),
             lambda session: assurance.rechecks(session, now=now),
+            lambda session: callbacks.deliveries(session, now=now),
             lambda session: work.audit(session, now=now),
             lambda session: sealing.sealing(session, settings, now=now),
             lambda session: files.content(session, store, full=full),
@@ -44,7 +45,11 @@ def examine(
     yield from found
     if usable and ring is not None:
         kept = ring
-        yield from _each(data, lambda session: keys.in_use(session, kept))
+        yield from _each(
+            data,
+            lambda session: keys.in_use(session, kept),
+            lambda session: callbacks.secrets(session, kept),
+        )
     yield broker.broker(settings)
 
 

@@ -20,7 +20,7 @@ from app.restore import service as restore
 from app.restore.mark import Mark
 from app.restore.tables import PauseReason
 from app.storage import ArtifactStore
-from app.webhooks.tables import DeliveryState, WebhookDelivery
+from app.webhooks.tables import OPEN_DELIVERY, WebhookDelivery
 
 SHOWN = 10
 
@@ -165,9 +165,7 @@ def _repeated(session: Session) -> Iterator[Finding]:
             f"{counted(runs, 'run')} had not ended when the backup was made",
             "Nothing: each begins again from its start, with the same samples and seed.",
         )
-    waiting = session.scalar(
-        select(func.count()).where(WebhookDelivery.state == DeliveryState.WAITING)
-    )
+    waiting = session.scalar(select(func.count()).where(WebhookDelivery.state.in_(OPEN_DELIVERY)))
     if waiting:
         yield warning(
             "callbacks",

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.certificates import service as certificates
 from app.certificates.statement import Destruction as Stated
-from app.erasure import decisions, destroying, reach, rechecks, recipients
+from app.erasure import announcing, decisions, destroying, reach, rechecks, recipients
 from app.erasure.closing_tables import Destroyed, Destruction
 from app.erasure.locks import lock_model, lock_requests
 from app.erasure.states import RequestState
@@ -94,6 +94,7 @@ def close(
     request.closed_at = request.next_closing_at = now
     request.updated_at, request.row_version = now, request.row_version + 1
     session.flush()
+    announcing.request_closed(session, request, now=now)
     return True
 
 
@@ -113,7 +114,9 @@ def finish(session: Session, identity: UUID, *, now: datetime) -> bool:
         request.next_closing_at = now + SOON
         return False
     stated = [entry for one in decided for entry in _stated(session, one, now)]
-    certificates.restate(session, request.id, stated, now=now)
+    newer = certificates.restate(session, request.id, stated, now=now)
+    if newer is not None:
+        announcing.certificate_written(session, request.controller_id, newer, now=now)
     request.next_closing_at = None
     return True
 

@@ -176,5 +176,6 @@ def _submission(body: SubmitErasure, caller: Caller, digest: bytes) -> Submissio
         legal_ground=body.legal_ground,
         submitted_at=body.submitted_at,
         models=tuple(body.models) if body.models else None,
+        callback_urls=tuple(body.callback_urls or ()),
         body_digest=digest,
     )

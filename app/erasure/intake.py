@@ -31,6 +31,7 @@ from app.ids import controller_id, model_id, request_id
 from app.keyring import Keyring
 from app.keys.tables import Controller
 from app.registry.tables import Model
+from app.webhooks import service as callbacks
 
 # Clocks differ a little, and a caller may send a date that has begun elsewhere in the world.
 CLOCK_TOLERANCE = timedelta(hours=24)
@@ -60,6 +61,7 @@ class Submission:
     legal_ground: LegalGround | None
     submitted_at: datetime | None
     models: tuple[UUID, ...] | None
+    callback_urls: tuple[str, ...]
     body_digest: bytes
 
 
@@ -109,6 +111,10 @@ def submit(
             raise
         return repeated, False
     _store_references(session, request, references)
+    if submission.callback_urls:
+        callbacks.name_callbacks(
+            session, submission.controller, request.id, submission.callback_urls, now=now
+        )
     log.append(
         session,
         kinds.RequestReceived(

@@ -26,6 +26,8 @@ from app.erasure.tables import ErrorClass, LegalGround, ReasonCode, Regulation
 from app.identities import DEFAULT_TYPE, LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
 from app.ids import CertificateId, ItemId, ModelId, RequestId, RunId, VersionId
 from app.registry.method_settings import Method, SettingsOfMethod
+from app.webhooks.addresses import LONGEST_URL
+from app.webhooks.service import MOST_CALLBACKS
 
 
 class _Input(BaseModel):
@@ -66,6 +68,15 @@ class SubmitErasure(_Input):
         Field(description="When the person asked: the legal period runs from here. Default: now."),
     ] = None
     models: Models = None
+    callback_urls: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=LONGEST_URL)]] | None,
+        Field(
+            min_length=1,
+            max_length=MOST_CALLBACKS,
+            description="Receivers that hear of this request, each at the host of a registered "
+            "webhook, whose secret signs.",
+        ),
+    ] = None
 
 
 class ImpactQuestion(_Input):

@@ -19,7 +19,7 @@ from app.certificates.statement import (
     UnlearnedCase,
     VersionDigest,
 )
-from app.erasure import other_ends, reach
+from app.erasure import announcing, other_ends, reach
 from app.erasure.first_page import first_page
 from app.erasure.no_match import case_facts, no_match_case
 from app.erasure.other_ends import Completed
@@ -80,7 +80,8 @@ class Statements:
             case = no_match_case(self._session, request)
         else:
             case = _unlearned(self._session, request, self._facts)
-        service.write(self._session, case, now=now)
+        written = service.write(self._session, case, now=now)
+        announcing.certificate_written(self._session, request.controller_id, written, now=now)
 
     def write_reopened(
         self, request: ErasureRequest, before: Completed, event: Event, *, now: datetime

@@ -15,6 +15,7 @@ from sqlalchemy import CursorResult, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
+from app.erasure import announcing
 from app.erasure.locks import LeaseLost
 from app.erasure.states import ITEM, LEASED_RUN, REQUEST, RUN, ItemState, RequestState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode, Run
@@ -114,6 +115,7 @@ def move_request(
         ),
         now=cause.now,
     )
+    announcing.request_moved(session, request, came_from, cause.event, now=cause.now)
 
 
 def check_request_move(request: ErasureRequest, to: RequestState) -> None:

@@ -11,6 +11,7 @@ class Scope(StrEnum):
     REGISTRY_READ = "registry:read"
     ARTIFACTS_READ = "artifacts:read"
     AUDIT_READ = "audit:read"
+    WEBHOOKS_ADMIN = "webhooks:admin"
     METRICS_READ = "metrics:read"
     KEYS_ADMIN = "keys:admin"
 

@@ -24,7 +24,7 @@ from app.erasure.worker_tables import Worker, WorkerRole
 from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
 from app.restore import service as restore
 from app.version import code_version
-from app.webhooks.tables import DeliveryState, WebhookDelivery
+from app.webhooks.tables import OPEN_DELIVERY, DeliveryState, WebhookDelivery
 
 DUE_SOON = timedelta(days=7)
 # A worker that has not been heard of for so long is taken for gone.
@@ -161,15 +161,7 @@ def _audit(session: Session, now: datetime) -> Iterator[Metric]:
 
 
 def _around(session: Session, now: datetime) -> Iterator[Metric]:
-    deliveries = {DeliveryState.WAITING: 0, DeliveryState.DEAD: 0}
-    for state in deliveries:
-        deliveries[state] = _count(session, WebhookDelivery.state == state)
-    yield _gauge(
-        "lotus_webhook_deliveries",
-        "Callbacks that wait, and those given up.",
-        deliveries,
-        "state",
-    )
+    yield from _callbacks(session, now)
     checking = {
         "dataset": _count(session, Dataset.state == RegistrationState.CHECKING),
         "version": _count(session, ModelVersion.state == VersionState.CHECKING),
@@ -186,6 +178,32 @@ def _around(session: Session, now: datetime) -> Iterator[Metric]:
         "lotus_paused",
         "1 after a restore, until a person says go.",
         int(restore.is_paused(session)),
+    )
+
+
+def _callbacks(session: Session, now: datetime) -> Iterator[Metric]:
+    found = {
+        state: (count, oldest)
+        for state, count, oldest in session.execute(
+            select(WebhookDelivery.state, func.count(), func.min(WebhookDelivery.created_at))
+            .where(WebhookDelivery.state.in_((*OPEN_DELIVERY, DeliveryState.DEAD)))
+            .group_by(WebhookDelivery.state)
+        )
+    }
+    waiting = [found[state] for state in OPEN_DELIVERY if state in found]
+    yield _gauge(
+        "lotus_webhook_deliveries",
+        "Callbacks that wait, and those given up.",
+        {
+            DeliveryState.WAITING: sum(count for count, _ in waiting),
+            DeliveryState.DEAD: found.get(DeliveryState.DEAD, (0, None))[0],
+        },
+        "state",
+    )
+    yield _one(
+        "lotus_webhook_deliveries_oldest_seconds",
+        "Age of the oldest callback that waits.",
+        _age(min((oldest for _, oldest in waiting), default=None), now),
     )
 
 

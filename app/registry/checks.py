@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.http.problems import Problem
 from app.keys.tables import Controller
+from app.registry import announcing
 from app.registry.attempts import LAST_ATTEMPT, crashed
 from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
 
@@ -148,6 +149,7 @@ def end_dataset_ready(
         ),
         now=now,
     )
+    announcing.dataset_checked(session, check.dataset, now=now)
 
 
 def end_dataset_invalid(
@@ -177,6 +179,7 @@ def end_dataset_invalid(
         ),
         now=now,
     )
+    announcing.dataset_checked(session, check.dataset, problem=problem.code, now=now)
 
 
 def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -> ModelVersion:
@@ -207,6 +210,7 @@ def end_version_ready(session: Session, check: VersionCheck, *, now: datetime) -
         ),
         now=now,
     )
+    announcing.version_checked(session, check.model, check.version, now=now)
     return session.get_one(ModelVersion, check.version.id, populate_existing=True)
 
 
@@ -221,6 +225,7 @@ def end_model_ready(session: Session, check: VersionCheck, *, now: datetime) -> 
     model.state, model.ready_at = RegistrationState.READY, now
     session.flush()
     log.append(session, kinds.ModelReady(controller=model.controller_id, model=model.id), now=now)
+    announcing.model_checked(session, model, now=now)
     return model
 
 
@@ -246,6 +251,7 @@ def end_version_invalid(
         ),
         now=now,
     )
+    announcing.version_checked(session, model, check.version, problem=problem.code, now=now)
     if model.state is RegistrationState.CHECKING:
         model.state, model.problem = RegistrationState.INVALID, problem.document()
         log.append(
@@ -255,6 +261,7 @@ def end_version_invalid(
             ),
             now=now,
         )
+        announcing.model_checked(session, model, problem=problem.code, now=now)
 
 
 def _hold_still(session: Session, model: Model) -> None:

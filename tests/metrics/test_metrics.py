@@ -128,20 +128,23 @@ def test_callbacks_are_counted_while_they_wait_and_when_they_are_given_up(
     now = datetime.now(UTC)
     with runtime.database.write() as session:
         request = session.query(ErasureRequest).one()
-        for state in (DeliveryState.WAITING, DeliveryState.DEAD, DeliveryState.DELIVERED):
+        for state in DeliveryState:
             session.add(
                 WebhookDelivery(
+                    message_id=new_id(),
                     controller_id=request.controller_id,
-                    url="https://example.org/hook",
-                    event="completed",
+                    host="receiver.example.org:443",
+                    event="erasure_request.completed",
                     payload=b"{}",
                     state=state,
                     next_attempt_at=now,
-                    created_at=now,
+                    give_up_at=now,
+                    created_at=now - timedelta(hours=1),
                 )
             )
     shown = scrape(api)
-    assert shown["lotus_webhook_deliveries waiting"] == 1
+    assert shown["lotus_webhook_deliveries waiting"] == 2  # one behind another
+    assert 3600 <= shown["lotus_webhook_deliveries_oldest_seconds"] < 3700
     assert shown["lotus_webhook_deliveries dead"] == 1
 
 

@@ -64,6 +64,14 @@ from app.audit.kinds.sealing import (
     SigningKeyRetired,
 )
 from app.audit.kinds.service import ArtifactDestroyed, ServicePaused, ServiceResumed
+from app.audit.kinds.webhooks import (
+    WebhookCreated,
+    WebhookDead,
+    WebhookDisabled,
+    WebhookEnabled,
+    WebhookRemoved,
+    WebhookSecretRotated,
+)
 
 __all__ = [
     "BODIES",
@@ -121,6 +129,12 @@ __all__ = [
     "VersionReady",
     "VersionRegistered",
     "VersionRestored",
+    "WebhookCreated",
+    "WebhookDead",
+    "WebhookDisabled",
+    "WebhookEnabled",
+    "WebhookRemoved",
+    "WebhookSecretRotated",
     "WorkerName",
     "key_actor",
     "worker_actor",

@@ -62,6 +62,12 @@ class Kind(StrEnum):
     SIGNING_KEY_RETIRED = "audit:key:retired"
     LOG_REWOUND = "audit:log:rewound"
     REWIND_ACCEPTED = "audit:rewind:accepted"
+    WEBHOOK_CREATED = "webhooks:endpoint:created"
+    WEBHOOK_REMOVED = "webhooks:endpoint:removed"
+    WEBHOOK_DISABLED = "webhooks:endpoint:disabled"
+    WEBHOOK_ENABLED = "webhooks:endpoint:enabled"
+    WEBHOOK_SECRET_ROTATED = "webhooks:endpoint:secret_rotated"
+    WEBHOOK_DEAD = "webhooks:delivery:dead"
 
 
 # Who did it: an API key, a worker, the service by itself, or a person at the machine's own prompt.
