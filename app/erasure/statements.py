@@ -88,7 +88,8 @@ class Statements:
     ) -> None:
         """For a case that was completed until now: what was stated of its end no longer holds."""
         case = other_ends.reopened_case(self._session, request, before, event, now=now)
-        service.write(self._session, case, now=now)
+        written = service.write(self._session, case, now=now)
+        announcing.certificate_written(self._session, request.controller_id, written, now=now)
 
     def _facts(self, run: UUID) -> RunFacts:
         if run not in self._runs:
