@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
+    Uuid,
     bindparam,
     insert,
     literal,
@@ -61,13 +62,15 @@ class Receiver:
 _IS_HEARD = WebhookEndpoint.removed_at.is_(None) & WebhookEndpoint.disabled_at.is_(None)
 
 
-# Made once, and one statement: every change of a request asks it, and mostly nobody listens.
+# Made once, and one statement: every change of a request asks it, and mostly nobody listens. Its
+# parameters say their type: a foreign key has none yet where this is loaded before its table.
 _LISTENERS: CompoundSelect[Any] = union_all(
     select(WebhookEndpoint.id, null().label("callback_id")).where(
-        WebhookEndpoint.controller_id == bindparam("controller"), _IS_HEARD
+        WebhookEndpoint.controller_id == bindparam("controller", type_=Uuid()), _IS_HEARD
     ),
     select(literal(None, WebhookEndpoint.id.type), RequestCallback.id).where(
-        RequestCallback.request_id == bindparam("request"), RequestCallback.ended_at.is_(None)
+        RequestCallback.request_id == bindparam("request", type_=Uuid()),
+        RequestCallback.ended_at.is_(None),
     ),
 )
 
