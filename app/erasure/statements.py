@@ -164,7 +164,8 @@ def _run_facts(session: Session, keyring: Keyring, run_id: UUID) -> RunFacts:
         verdict=detail["name"],
         sentence=detail["sentence"],
         report={k: v for k, v in (run.metrics or {}).items() if k != "persons"},
-        policy=detail["policy"],
+        # How many runs share the tests' level is no setting, and decides as much as one.
+        policy={**detail["policy"], "runs_in_30_days": detail.get("runs_in_30_days")},
     )
 
 
