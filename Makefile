@@ -62,9 +62,12 @@ env: ## write .env with fresh secrets, which docker-compose.yml needs
 compose: $(VENV)/installed-worker ## the stack of docker-compose.yml for real, with one request through it
 	@$(BIN)/python -m tests.compose $(ARGS)
 
+# Files of tests run beside each other; more than a few processes are held up by the databases.
+TESTERS ?= 2
+
 .PHONY: test
 test: $(VENV)/installed-dev ## ruff, mypy, import-linter and all tests; ARGS="-k erasure"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(ARGS)
 
 $(VENV)/installed-bench: pyproject.toml | $(BIN)/pip
 	@echo "Installing the worker and the benchmarks' data (minutes the first time, PyTorch is large)"

@@ -30,8 +30,8 @@ GROUNDS: Mapping[str, tuple[str, str]] = {
     ),
     "archiving_or_research": (
         "the processing is necessary for archiving in the public interest, for scientific or "
-        "historical research or for statistics, and the right would make that impossible or "
-        "seriously impair it",
+        "historical research or for statistical purposes, and the right is likely to make "
+        "that impossible or to seriously impair it",
         "Art. 17(3)(d)",
     ),
     "legal_claims": (
@@ -60,10 +60,13 @@ CAUSES: Mapping[str, str] = {
         "a model was registered that was trained on samples of the person; the earlier certificate "
         "says nothing of it"
     ),
-    "relapsed": "a later test told the person's samples from unseen ones again",
+    "relapsed": (
+        "a later version of the model was compared with the one that the earlier certificate rests "
+        "on, and knew the person's samples better, by more than chance and a margin explain"
+    ),
     "relapse_shared": (
-        "a later test told another person's samples from unseen ones again, and some of them show "
-        "this person as well"
+        "a later version of the model was found to know another person's samples better again, by "
+        "more than chance and a margin explain, and some of them show this person as well"
     ),
 }
 _NOT_EXAMINED = (
@@ -76,8 +79,9 @@ _NO_NOTICE = (
     "12(4))."
 )
 _STANDS = (
-    "The person's samples, what links them to the person, and weights that were trained on them "
-    "are still held, except where this certificate says otherwise."
+    "When this was written, the person's samples that were found, what links them to the person, "
+    "and weights that were trained on them were still held, except where this certificate says "
+    "otherwise."
 )
 _AS_OF = (
     "This is the state at the time named. Whether the case has ended since, only a newer "
@@ -115,7 +119,10 @@ def refused_claims(
             f"{counted(len({one.model for one in models}), 'model')}; what follows "
             "concerns these alone."
         )
-        claims += unlearned_claims(models, accepted=False)
+        accepted = any(
+            (one.own.figures or {}).get("outcome") == "unlearned_accepted" for one in models
+        )
+        claims += unlearned_claims(models, accepted=accepted)
     return tuple(claims)
 
 

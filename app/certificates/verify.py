@@ -674,7 +674,7 @@ def _print_found(found: Verified) -> None:
     print(f"  request      {found.request}, {predicate['regulation']}")
     print(f"  outcome      {found.outcome}" + _reason(predicate))
     if found.replaces:
-        print(f"  replaces     {found.replaces}: that one holds no longer")
+        print(f"  replaces     {found.replaces}")
     for name, sha256 in found.subjects:
         print(f"  about        {_plain(name)}, SHA-256 {sha256}")
     for model in predicate.get("models", []):

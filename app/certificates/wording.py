@@ -32,7 +32,8 @@ _STEERED = (
 )
 _CHOSEN = "The request named the models that it concerns, and nothing follows for any other model."
 _REMAINS = (
-    "Earlier weights, data rows and links still exist, except where destruction is stated here."
+    "Earlier weights, data rows and links still exist, except what is stated here as destroyed "
+    "(`done`); `planned` is an intention."
 )
 
 
@@ -101,9 +102,10 @@ def closed_claim(destroyed: Sequence[Destruction]) -> str:
 def closed_limit() -> str:
     """What a closed case keeps of the person."""
     return (
-        "Kept are a keyed tag of each identity, for three years, so that data of the same person "
-        "is noticed when it comes back; the case number that the controller gave; and this "
-        "statement."
+        "Kept are, among other things, a keyed tag of each identity for as long as the operator has "
+        "set, so that data of the same person is noticed when it comes back; the case number that "
+        "the controller gave; ids, times and figures of the case, its entries in the audit log and "
+        "its certificates; and the current weights."
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from app.cli.output import console, plain, print_rows
+from app.cli.rechecking import last
 from client import Deadline, Erasure, ErasureSummary
 
 # What the one who has to act is waited for, by the request's state.
@@ -34,17 +35,26 @@ def print_request(request: Erasure) -> None:
         if value:
             out.print(f"  {label}: {plain(value)}")
     rows = [
-        [item.model_name, item.state, item.forget_count, item.run, item.error_class]
+        [
+            item.model_name,
+            item.state,
+            item.forget_count,
+            item.run,
+            item.error_class,
+            last(item.last_recheck),
+        ]
         for item in request.items
     ]
     if rows:
-        print_rows(rows, "model", "state", ">samples", "run", "error")
+        print_rows(rows, "model", "state", ">samples", "run", "error", "re-check")
 
 
 def _facts(request: Erasure) -> Iterator[tuple[str, str | None]]:
     yield "outcome", request.outcome
     yield "reason", request.reason_code
     yield "earlier request", request.earlier_request
+    if request.reopened_for and request.reopened_at:
+        yield "reopened", f"{request.reopened_for}, {request.reopened_at:%Y-%m-%d %H:%M} UTC"
     if request.waits_for:
         what = _AWAITED.get(request.state, "its next step")
         late = ", LATE" if request.waits_for.late else ""

@@ -37,7 +37,7 @@ class Service:
 
     def key(self, controller: UUID, *scopes: Scope) -> dict[str, str]:
         with self.runtime.database.write() as session:
-            _, secret = create_key(
+            row, secret = create_key(
                 session,
                 self.runtime.keyring,
                 controller=controller,
@@ -46,6 +46,7 @@ class Service:
                 actor=kinds.OPERATOR,
                 now=NOW,
             )
+            row.last_used_at = datetime.now(UTC)  # the first use of a day is an entry too
         return {"Authorization": f"Bearer {secret}"}
 
     def log(self, controller: UUID, request: UUID, event: str) -> None:

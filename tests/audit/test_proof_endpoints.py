@@ -235,4 +235,4 @@ def test_proofs_tell_an_auditor_nothing_of_the_entries_of_others(
     said = anonymous.get(f"{AUDIT}/proof/inclusion", params={"index": 0}).text
     assert set(json.loads(said)) == {"index", "tree_size", "leaf_hash", "root", "hashes"}
     entries = anonymous.get(f"{AUDIT}/entries").json()["items"]
-    assert [entry["kind"] for entry in entries] == ["keys:key:created"]
+    assert [entry["kind"] for entry in entries] == ["keys:key:created", "keys:key:used"]

@@ -154,6 +154,7 @@ def test_a_dataset_folder_is_uploaded_registered_and_waited_for(
     assert (result.code, result.document["state"]) == (0, "ready")
     assert seen[0].content == b"rows"
     assert json.loads(seen[1].content) == {
+        "on_suppressed": "flag",
         "name": "digits",
         "task": "image_classification",
         "artifact": "0" * 64,

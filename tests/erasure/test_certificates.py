@@ -18,7 +18,7 @@ from app.certificates import issuing, reading, verify
 from app.certificates.other_ends import GROUNDS
 from app.certificates.verify import Verified
 from app.erasure import arrivals, closing
-from app.erasure.deciding import REFUSALS
+from app.erasure.refusing import REFUSALS
 from app.erasure.states import RunState
 from app.http.sessions import utc_now
 from app.ids import model_id
@@ -312,7 +312,9 @@ def test_a_closed_case_has_a_newer_certificate_that_states_what_was_destroyed(
     with runtime.database.read() as session:
         [identity] = closing.due(session, later, closed=False)
     with runtime.database.write() as session:
-        assert closing.close(session, runtime.keyring, identity, now=later)
+        assert closing.close(
+            session, runtime.keyring, identity, suppressed_for=timedelta(days=1), now=later
+        )
     with runtime.database.write() as session:
         assert closing.finish(session, identity, now=later)
     found = evidence.newest(request)

@@ -349,7 +349,13 @@ def test_the_note_of_a_hold_goes_when_the_case_closes(
     assert cases.get(request)["decisions"][0]["note"] == "Asked the court."
     with runtime.database.write() as session:
         identity = session.scalars(select(ErasureRequest.id)).one()
-        assert closing.close(session, runtime.keyring, identity, now=soon() + timedelta(days=8))
+        assert closing.close(
+            session,
+            runtime.keyring,
+            identity,
+            suppressed_for=timedelta(days=1),
+            now=soon() + timedelta(days=8),
+        )
     assert [(one["action"], one["note"]) for one in cases.get(request)["decisions"]] == [
         ("hold", None),
         ("resume", None),

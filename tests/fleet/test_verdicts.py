@@ -34,10 +34,10 @@ def sent(world: World) -> list[Sent]:
     """Ada's request is completed, Cleo's was cancelled."""
     found = []
     for customer in ("ada", "cleo"):
-        answer = world.front.post(URL, json=submission(customer, external_id=customer))
+        answer = world.front.post(URL, json=submission(customer, external_id=f"case-{customer}"))
         assert answer.status_code == 202, answer.text
         request = answer.json()["id"]
-        one = Sent(customer, [Subject(customer)], request, answers={request})
+        one = Sent(f"case-{customer}", [Subject(customer)], request, answers={request})
         if customer == "cleo":
             assert world.front.post(f"{URL}/{request}/cancel").status_code == 202
             one.cancelled = True

@@ -19,6 +19,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "change_policy": {},
     "register_version": {"artifact": "0" * 64},
     "rotate_key": {},
+    "rotate_webhook_secret": {},
     "refuse_erasure": {"reason_code": "legal_claims"},
     "hold_erasure": {"reason": "identity_question"},
     "extend_deadline": {"reason": "complexity", "notified_at": "2026-03-02T12:00:00Z"},

@@ -68,9 +68,14 @@ def ids(api: TestClient, runtime: Runtime) -> dict[str, str]:
         )
         session.add(recheck)
         session.flush()
+    receiver = api.post(f"{API}/webhooks", json={"url": "https://receiver.example.org/hook"})
+    webhook = receiver.json()["id"]
+    delivery = api.post(f"{API}/webhooks/{webhook}/test").json()["id"]
     certificate = api.get(f"{API}/erasure-requests/{request}").json()["certificate"]
     return {
         "/certificates/{id}": certificate["id"],
+        "/webhooks/deliveries/{id}": delivery,
+        "/webhooks/{id}": webhook,
         "/rechecks/{id}": f"rck_{recheck.id.hex}",
         "/suppressions/{request}": request,
         "/erasure-requests/{id}": request,

@@ -67,7 +67,7 @@ def test_an_idle_service_shows_every_figure_as_zero(api: TestClient) -> None:
         "lotus_audit_log_rewound",
     ):
         assert shown[name] == 0, name
-    assert shown["lotus_audit_pending"] == 1  # the key that asks was noted
+    assert shown["lotus_audit_pending"] == 2  # the key that asks was made, and used
 
 
 def test_waiting_requests_are_counted_by_state_with_the_age_of_the_oldest(

@@ -41,7 +41,9 @@ def complete(hand: Hand) -> None:
 def close(runtime: Runtime, at: datetime) -> None:
     with runtime.database.write() as session:
         (case,) = closing.due(session, at, closed=False)
-        assert closing.close(session, runtime.keyring, case, now=at)
+        assert closing.close(
+            session, runtime.keyring, case, suppressed_for=timedelta(days=1), now=at
+        )
 
 
 def test_a_request_s_own_receiver_hears_of_it_alone_signed_with_the_endpoint_s_secret(

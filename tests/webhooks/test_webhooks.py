@@ -296,7 +296,7 @@ def test_changes_of_webhooks_are_in_the_audit_log_without_their_urls(
         "webhooks:endpoint:created",
         "webhooks:endpoint:disabled",
         "webhooks:endpoint:enabled",
-        "webhooks:endpoint:secret_rotated",
+        "webhooks:secret:rotated",
         "webhooks:endpoint:removed",
     ]
     assert {facts["webhook"] for _, facts in found} == {made["id"]}

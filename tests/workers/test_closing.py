@@ -679,9 +679,9 @@ def test_rejected_weights_are_kept_until_the_due_date_at_most(case: Case) -> Non
     case.hand.reject(case.hand.must_claim(case.now), case.now)
     body = case.get(request)
     due = datetime.fromisoformat(body["due_at"])
-    leftovers.clear_leftovers(case.runtime, now=due - timedelta(seconds=1))
-    assert case.states() == ["active", "rejected"]
     leftovers.clear_leftovers(case.runtime, now=due)
+    assert case.states() == ["active", "rejected"]
+    leftovers.clear_leftovers(case.runtime, now=due + timedelta(seconds=1))
     assert case.states() == ["active", "destroyed"]
     answer = case.front.api.post(
         f"/api/v1/erasure-requests/{request}/decide",

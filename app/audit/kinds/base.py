@@ -66,7 +66,7 @@ class Kind(StrEnum):
     WEBHOOK_REMOVED = "webhooks:endpoint:removed"
     WEBHOOK_DISABLED = "webhooks:endpoint:disabled"
     WEBHOOK_ENABLED = "webhooks:endpoint:enabled"
-    WEBHOOK_SECRET_ROTATED = "webhooks:endpoint:secret_rotated"
+    WEBHOOK_SECRET_ROTATED = "webhooks:secret:rotated"
     WEBHOOK_DEAD = "webhooks:delivery:dead"
 
 
