@@ -49,8 +49,10 @@ class Searched:
 
     def secrets_found(self) -> list[str]:
         """Files in which a key of the service or of a caller stands, apart from the key files."""
-        keys = {one.name: one.read_text().strip() for one in (self.service.data / "keys").iterdir()}
+        folder = self.service.data / "keys"
+        keys = {one.name: one.read_text().strip() for one in folder.glob("*.key")}
         assert set(keys) == {"pseudonym.key", "secret.key", "suppression.key"}
+        keys["signing.pem"] = "".join((folder / "signing.pem").read_text().splitlines()[1:-1])
         wanted: set[bytes] = forms(str(self.service._key).encode())
         for text in keys.values():
             encoded = text.rpartition(":")[2]

@@ -171,16 +171,20 @@ def test_a_clean_version_raises_no_alarm_and_one_that_knows_a_person_again_reope
         process = until(lambda: next(iter(children(loop, "workers.recheck")), None), "a re-check")
         os.kill(process, signal.SIGKILL)
         found = recheck_of(service, model, 4)
-        assert (found.state, found.attempt, found.relapsed_count) == ("done", 2, 1)
+        assert (found.state, found.attempt) == ("done", 2)
         assert found.pooled is not None and found.pooled["alarm"] is True
         relapsed = {one["request"]: one["relapsed"] for one in found.cases}
-        assert relapsed == {case.id: True, other.id: False}
+        # Training on one person's rows may teach the network those of another as well, which hangs
+        # on how a processor rounds: that one is reopened too then, and nobody else.
+        assert set(relapsed) == {case.id, other.id} and relapsed[case.id]
+        assert found.relapsed_count == sum(relapsed.values())
 
         reopened = service.client.get_request(case.id)
         assert (reopened.state, reopened.reopened_for) == ("scheduled", "relapse")
         assert reopened.items[0].relapses == 1
-        for untouched in (other, planted):
-            assert service.client.get_request(untouched.id).state == "completed"
+        untouched = [planted.id] if relapsed[other.id] else [planted.id, other.id]
+        for one in untouched:
+            assert service.client.get_request(one).state == "completed"
         kinds = [entry.kind for entry in service.client.audit_entries(request=case.id)]
         assert "erasure:case:relapsed" in kinds
 
@@ -189,7 +193,8 @@ def test_a_clean_version_raises_no_alarm_and_one_that_knows_a_person_again_reope
         assert again.state == "completed"
         run = service.client.get_run(again.items[0].run or "")
         assert (run.base_number, run.published_version and run.published_version.number) == (4, 5)
-        assert run.metrics is not None and run.metrics["sizes"]["n_f"] == 100
+        assert run.metrics is not None
+        assert run.metrics["sizes"]["n_f"] == 100 * found.relapsed_count
         after = recheck_of(service, model, 5)
         assert after.relapsed_count == 0
         assert again.certificate is not None and again.certificate.replaces is not None
