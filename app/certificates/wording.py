@@ -103,9 +103,9 @@ def closed_limit() -> str:
     """What a closed case keeps of the person."""
     return (
         "Kept are, among other things, a keyed tag of each identity for as long as the operator "
-        "has set, so that data of the same person is noticed when it comes back; the case number that "
-        "the controller gave; ids, times and figures of the case, its entries in the audit log and "
-        "its certificates; and the current weights."
+        "has set, so that data of the same person is noticed when it comes back; the case number "
+        "that the controller gave; ids, times and figures of the case, its entries in the audit "
+        "log and its certificates; and the current weights."
     )
 
 
