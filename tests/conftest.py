@@ -11,26 +11,26 @@ from app.config import Settings
 from app.db import Database
 from app.keys import service as keys
 from app.keys.scopes import ALL_SCOPES, Scope
-from app.main import create_app
 from app.runtime import Runtime
+from tests.apps import app_for
 from tests.databases import (
+    copies,
     database,
     dialect,
     empty_database,
     fleet_settings,
     make_database,
     migrated_file,
-    migrated_name,
 )
 from tests.servers import postgresql, redis_url
 
 __all__ = [
+    "copies",
     "database",
     "dialect",
     "empty_database",
     "make_database",
     "migrated_file",
-    "migrated_name",
     "postgresql",
     "redis_url",
 ]
@@ -82,7 +82,7 @@ def make_key(runtime: Runtime) -> MakeKey:
 @pytest.fixture
 def anonymous(settings: Settings, runtime: Runtime) -> Iterator[TestClient]:
     """No key; server errors come back as answers, as they would over the wire."""
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with app_for(settings) as app, TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
 
