@@ -1,5 +1,6 @@
 """What most tests need: a data folder with a migrated database, and a client with a key."""
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.databases import (
     migrated_file,
 )
 from tests.servers import postgresql, redis_url
+from tests.sessions import keep_files_in_memory, slow_first
 
 __all__ = [
     "copies",
@@ -36,6 +38,15 @@ __all__ = [
 ]
 
 MakeKey = Callable[..., str]
+
+
+def pytest_configure() -> None:
+    keep_files_in_memory(os.environ)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow_first(items)
 
 
 @pytest.fixture
