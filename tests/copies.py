@@ -47,8 +47,8 @@ class Copies:
     """Copies of the database `like`, to which nobody is connected."""
 
     def __init__(self, server: str, like: str) -> None:
-        self._server = make_url(server)
-        self._like = like
+        self.server = make_url(server)
+        self.like = like
         self._idle: list[_Copy] = []
 
     @contextmanager
@@ -62,15 +62,15 @@ class Copies:
             if copy.restored():
                 self._idle.append(copy)
             else:
-                drop_database(self._server, copy.name)
+                drop_database(self.server, copy.name)
 
     def close(self) -> None:
         while self._idle:
-            drop_database(self._server, self._idle.pop().name)
+            drop_database(self.server, self._idle.pop().name)
 
     def _made(self) -> "_Copy":
-        name = create_database(self._server, like=self._like)
-        return _Copy(self._server.set(database=name), name)
+        name = create_database(self.server, like=self.like)
+        return _Copy(self.server.set(database=name), name)
 
 
 class _Copy:
