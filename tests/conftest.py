@@ -23,6 +23,7 @@ from tests.databases import (
     make_database,
     migrated_file,
 )
+from tests.engines import share_compiled_statements
 from tests.servers import postgresql, redis_url
 from tests.sessions import keep_files_in_memory, slow_first
 
@@ -42,6 +43,7 @@ MakeKey = Callable[..., str]
 
 def pytest_configure() -> None:
     keep_files_in_memory(os.environ)
+    share_compiled_statements()
 
 
 @pytest.hookimpl(trylast=True)
