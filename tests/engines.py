@@ -20,8 +20,8 @@ class Compiled(dict[Any, Any]):
     def get(self, key: Any, default: Any = None) -> Any:
         return super().get(_alike(key), default)
 
-    def __setitem__(self, key: Any, compiled: Any) -> None:
-        super().__setitem__(_alike(key), compiled)
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(_alike(key), value)
 
 
 def _alike(key: Any) -> Any:
@@ -30,7 +30,10 @@ def _alike(key: Any) -> Any:
     return type(dialect), *statement
 
 
+compiled = Compiled()
+
+
 def share_compiled_statements() -> None:
     """In every `Database` of this process."""
-    options = {"compiled_cache": Compiled()}
+    options = {"compiled_cache": compiled}
     app.db.create_engine = partial(create_engine, execution_options=options)
