@@ -67,7 +67,7 @@ TESTERS ?= 2
 
 .PHONY: test
 test: $(VENV)/installed-dev ## ruff, mypy, import-linter and all tests; ARGS="-k erasure"
-	@$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 $(VENV)/installed-bench: pyproject.toml | $(BIN)/pip
 	@echo "Installing the worker and the benchmarks' data (minutes the first time, PyTorch is large)"

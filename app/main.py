@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.datastructures import State
+from starlette.middleware import Middleware
 
 from app import health, observability
 from app.audit.endpoints import router as audit
@@ -38,20 +40,19 @@ API = "/api/v1"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    settings = settings or Settings()
-    runtime = Runtime.open(settings)
+    app = prepare_app()
+    furnish(app, settings or Settings())
+    return app
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with watching(runtime), writing(runtime, app.state.refusals):
-            yield
-        runtime.close()
 
+def prepare_app() -> FastAPI:
+    """Everything that no setting changes: the routes, which take most of the time. It serves
+    nothing until it is furnished."""
     app = FastAPI(
         title="LoTUS unlearning service",
         summary="The right to erasure, for trained models.",
         version=code_version(),
-        lifespan=lifespan,
+        lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         separate_input_output_schemas=False,
         # Of its own pages each would load scripts from another host; `reference` has one that
@@ -60,22 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.runtime = runtime
-    app.state.rates = Rates.of(
-        settings.rate_limit,
-        settings.login_failure_limit,
-        settings.rate_limit_url or settings.broker_url,
-    )
-    app.state.refusals = Refusals()
     problems.install(app)
-    app.add_middleware(
-        BodyLimits,
-        max_body_bytes=settings.max_body_bytes,
-        max_upload_bytes=settings.max_upload_bytes,
-    )
-    app.state.timings = Timings()
-    app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
-    app.add_middleware(SafeHeaders)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
     cases = (erasure_requests, decisions, certificates, recipients, runs, rechecks, suppressions)
     for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
@@ -85,6 +71,42 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(metrics)
     app.include_router(reference)
     return app
+
+
+def furnish(app: FastAPI, settings: Settings) -> None:
+    """Opens what the settings name, and counts from zero. What was there before is left behind, so
+    an app can be furnished again once it has ended."""
+    timings = Timings()
+    app.state = State(
+        {
+            "runtime": Runtime.open(settings),
+            "rates": Rates.of(
+                settings.rate_limit,
+                settings.login_failure_limit,
+                settings.rate_limit_url or settings.broker_url,
+            ),
+            "refusals": Refusals(),
+            "timings": timings,
+        }
+    )
+    app.user_middleware = [
+        Middleware(SafeHeaders),
+        Middleware(observability.RequestLog, observe=timings.observe),
+        Middleware(
+            BodyLimits,
+            max_body_bytes=settings.max_body_bytes,
+            max_upload_bytes=settings.max_upload_bytes,
+        ),
+    ]
+    app.middleware_stack = None
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    runtime: Runtime = app.state.runtime
+    with watching(runtime), writing(runtime, app.state.refusals):
+        yield
+    runtime.close()
 
 
 def _operation_id(route: APIRoute) -> str:

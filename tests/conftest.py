@@ -1,5 +1,6 @@
 """What most tests need: a data folder with a migrated database, and a client with a key."""
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,31 +12,43 @@ from app.config import Settings
 from app.db import Database
 from app.keys import service as keys
 from app.keys.scopes import ALL_SCOPES, Scope
-from app.main import create_app
 from app.runtime import Runtime
+from tests.apps import app_for
 from tests.databases import (
+    copies,
     database,
     dialect,
     empty_database,
     fleet_settings,
     make_database,
     migrated_file,
-    migrated_name,
 )
+from tests.engines import share_compiled_statements
 from tests.servers import postgresql, redis_url
+from tests.sessions import keep_files_in_memory, slow_first
 
 __all__ = [
+    "copies",
     "database",
     "dialect",
     "empty_database",
     "make_database",
     "migrated_file",
-    "migrated_name",
     "postgresql",
     "redis_url",
 ]
 
 MakeKey = Callable[..., str]
+
+
+def pytest_configure() -> None:
+    keep_files_in_memory(os.environ)
+    share_compiled_statements()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow_first(items)
 
 
 @pytest.fixture
@@ -82,7 +95,7 @@ def make_key(runtime: Runtime) -> MakeKey:
 @pytest.fixture
 def anonymous(settings: Settings, runtime: Runtime) -> Iterator[TestClient]:
     """No key; server errors come back as answers, as they would over the wire."""
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with app_for(settings) as app, TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
 

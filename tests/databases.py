@@ -2,7 +2,6 @@
 `tests.servers` finds or starts a server."""
 
 import base64
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from app import migrate
 from app.db import Database
+from tests.copies import Copies, create_database, drop_database
 
 DIALECTS = ("sqlite", "postgresql")
 MakeDatabase = Callable[[], AbstractContextManager[Database]]
@@ -52,8 +51,7 @@ def database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> It
         yield database
         database.dispose()
         return
-    server = request.getfixturevalue("postgresql")
-    with database_of_its_own(server, like=request.getfixturevalue("migrated_name")) as database:
+    with request.getfixturevalue("copies").lend() as database:
         yield database
 
 
@@ -61,9 +59,8 @@ def database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> It
 def make_database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> MakeDatabase:
     """Each call makes another one: at the newest revision, and gone when its block ends."""
     if dialect == "postgresql":
-        server = request.getfixturevalue("postgresql")
-        like = request.getfixturevalue("migrated_name")
-        return lambda: database_of_its_own(server, like=like)
+        copies: Copies = request.getfixturevalue("copies")
+        return copies.lend
     migrated: Path = request.getfixturevalue("migrated_file")
 
     @contextmanager
@@ -90,30 +87,27 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_name(postgresql: str) -> Iterator[str]:
-    """The same on PostgreSQL: the name of a database that nobody is connected to."""
+def copies(postgresql: str) -> Iterator[Copies]:
+    """The same on PostgreSQL: copies of a database that the migrations made."""
     with database_of_its_own(postgresql) as database:
         migrate.upgrade(database)
         database.dispose()
         assert database.url.database is not None
-        yield database.url.database
+        copies = Copies(postgresql, like=database.url.database)
+        yield copies
+        copies.close()
 
 
 @contextmanager
-def database_of_its_own(server: str, *, like: str = "template1") -> Iterator[Database]:
-    """A copy of the database `like` for one test, dropped at the end."""
-    name = f"lotus_test_{secrets.token_hex(6)}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {like}"))
+def database_of_its_own(server: str) -> Iterator[Database]:
+    """Without a table, and dropped at the end."""
+    name = create_database(server, like="template1")
     database = Database(make_url(server).set(database=name), pool_size=4)
     try:
         yield database
     finally:
         database.dispose()
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
+        drop_database(server, name)
 
 
 def fleet_settings(database: Database) -> dict[str, Any]:

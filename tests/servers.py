@@ -28,6 +28,7 @@ _FOR_SPEED = {
     "synchronous_commit": "off",
     "autovacuum": "off",
     "shared_buffers": "64MB",
+    "max_wal_size": "128MB",  # the folder may be in memory
     "max_connections": "200",
 }
 

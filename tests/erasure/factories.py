@@ -89,12 +89,13 @@ def add_dataset(
     session.flush()
     session.add(shard)
     session.flush()
-    number = 0
+    samples: list[tuple[Sample, str]] = []
     for customer, splits in rows.items():
         hashed = value_sha256(DEFAULT_TYPE, customer, IdentityFormat.RAW)
         ref = ring.subject_ref(ring.pseudonym_key_id, DEFAULT_TYPE, hashed)
         for split, count in splits.items():
             for _ in range(count):
+                number = len(samples)
                 sample = Sample(
                     dataset_id=dataset.id,
                     shard_id=shard.id,
@@ -103,17 +104,18 @@ def add_dataset(
                     split=split,
                     label=number % classes,
                 )
-                session.add(sample)
-                session.flush()
-                session.add(
-                    SampleSubject(
-                        sample_id=sample.id,
-                        subject_ref=ref,
-                        identity_type=DEFAULT_TYPE,
-                        key_id=ring.pseudonym_key_id,
-                    )
-                )
-                number += 1
+                samples.append((sample, ref))
+    session.add_all(sample for sample, _ in samples)
+    session.flush()
+    session.add_all(
+        SampleSubject(
+            sample_id=sample.id,
+            subject_ref=ref,
+            identity_type=DEFAULT_TYPE,
+            key_id=ring.pseudonym_key_id,
+        )
+        for sample, ref in samples
+    )
     session.flush()
     return dataset
 

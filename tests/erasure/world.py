@@ -25,7 +25,6 @@ from app.http.sessions import utc_now
 from app.ids import model_id, new_id, version_id
 from app.keys import service as keys
 from app.keys.scopes import ALL_SCOPES
-from app.main import create_app
 from app.registry import checks
 from app.registry.policy import Approval, Policy
 from app.registry.tables import (
@@ -38,6 +37,7 @@ from app.registry.tables import (
     VersionState,
 )
 from app.runtime import Runtime
+from tests.apps import app_for
 from tests.databases import MakeDatabase, fleet_settings
 from tests.erasure.factories import START, add_artifact, add_dataset, add_model, people, train
 from tests.erasure.working import LEASE, Hand
@@ -60,7 +60,8 @@ class World:
         fleet = {"database_url": str(database.url)} if database.is_sqlite else {}
         settings = Settings(data_dir=self._folder, **(fleet or fleet_settings(database)))
         self.now = self._latest = START
-        app = create_app(settings)
+        self._app = app_for(settings)
+        app = self._app.__enter__()
         app.dependency_overrides[utc_now] = lambda: self.now
         self.runtime: Runtime = app.state.runtime
         if database.is_sqlite:
@@ -73,6 +74,7 @@ class World:
 
     def close(self) -> None:
         self.front.__exit__(None, None, None)
+        self._app.__exit__(None, None, None)
         shutil.rmtree(self._folder)
         self._made.__exit__(None, None, None)
 
