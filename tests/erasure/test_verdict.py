@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from app.erasure.verdict import Verdict, VerdictName, VerificationPolicy, judge
 from app.erasure.verdict_clauses import Case
-from workers.unlearning.rechecks import level_for_runs
 
 POLICY = VerificationPolicy()
 FORBIDDEN = ("erased", "forgotten", "compliant", "equivalent to retraining")
@@ -375,10 +374,9 @@ def test_an_owner_may_ask_for_a_higher_level_than_the_default() -> None:
     assert judge(far, POLICY).name is not VerdictName.DISTINGUISHABLE
 
 
-def test_the_library_and_the_rule_share_the_level_for_many_runs() -> None:
-    for runs in (1, 49, 50, 51, 1_000):
-        case = Case(clean(), POLICY, rung=0, runs=runs)
-        assert case.level == level_for_runs(runs)
+@pytest.mark.parametrize(("runs", "level"), [(1, 0.01), (50, 0.01), (51, 0.5 / 51), (200, 0.0025)])
+def test_many_runs_share_half_a_false_alarm_in_thirty_days(runs: int, level: float) -> None:
+    assert Case(clean(), POLICY, rung=0, runs=runs).level == pytest.approx(level)
 
 
 def test_a_strong_signal_is_found_in_few_samples_too() -> None:
