@@ -104,10 +104,10 @@ def verify(
     _same_certificate(entry["facts"], predicate, payload)
     passed("entry", "the log entry names this statement by its SHA-256, and the same ids")
 
-    index, hashes, note = _parse_proof(bundle["proof"])
+    index, hashes, note = parse_proof(bundle["proof"])
     origin, size, root = _checkpoint(note, known)
     passed("checkpoint", f"the head of log {origin} with {size} entries is signed")
-    _included(leaf, index, size, hashes, root)
+    check_inclusion(hashlib.sha256(b"\x00" + leaf).digest(), index, size, hashes, root)
     passed("inclusion", f"entry {index} stands under that head")
 
     _asked_for(statement, request, weights, passed)
@@ -531,7 +531,8 @@ def _same_certificate(facts: Any, predicate: Any, payload: bytes) -> None:
 # The log: C2SP tlog-proof over an RFC 6962 tree, and a checkpoint that is a signed note.
 
 
-def _parse_proof(text: str) -> tuple[int, list[bytes], str]:
+def parse_proof(text: str) -> tuple[int, list[bytes], str]:
+    """Index, hashes (nearest sibling first) and the checkpoint, still unread. Raises Flaw."""
     head, blank, note = text.partition("\n\n")
     first, *lines = head.split("\n")
     good = bool(blank) and first == "c2sp.org/tlog-proof@v1" and bool(lines)
@@ -566,10 +567,12 @@ def _decimal(text: str, check: str) -> int:
     return int(text)
 
 
-def _included(leaf: bytes, index: int, size: int, hashes: Sequence[bytes], root: bytes) -> None:
-    """RFC 9162, 2.1.3.2."""
-    _must(index < size, "inclusion", "the entry", "comes after the checkpoint")
-    place, last, found = index, size - 1, hashlib.sha256(b"\x00" + leaf).digest()
+def check_inclusion(
+    leaf_hash: bytes, index: int, size: int, hashes: Sequence[bytes], root: bytes
+) -> None:
+    """RFC 9162, 2.1.3.2. Raises Flaw."""
+    _must(0 <= index < size, "inclusion", "the entry", "comes after the checkpoint")
+    place, last, found = index, size - 1, leaf_hash
     for sibling in hashes:
         _must(last > 0, "inclusion", "the proof", "is too long")
         if place & 1 or place == last:
