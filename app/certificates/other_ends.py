@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.certificates.statement import ModelErasure, NotUnlearned, SearchedDataset, WorkedOnAgain
+from app.certificates.model_erasure import ModelErasure
+from app.certificates.statement import NotUnlearned, SearchedDataset, WorkedOnAgain
 from app.certificates.wording import (
     OUT_OF_SCOPE,
     counted,

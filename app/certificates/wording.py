@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from app.certificates.statement import Attempt, Destruction, ModelErasure, SearchedDataset
+from app.certificates.model_erasure import Attempt, ModelErasure
+from app.certificates.statement import Destruction, SearchedDataset
 from app.ids import run_id, version_id
 
 GUIDED = "guided"

@@ -11,13 +11,12 @@ from sqlalchemy.orm import Session
 from app.canonical import instant_text
 from app.certificates import other_ends as wording
 from app.certificates import service
+from app.certificates.model_erasure import ModelErasure, VersionDigest
 from app.certificates.statement import (
-    ModelErasure,
     NotUnlearned,
     RefusedCase,
     ReopenedCase,
     SearchedDataset,
-    VersionDigest,
     WorkedOnAgain,
 )
 from app.erasure.no_match import case_facts, chosen_models, searched_datasets

@@ -7,21 +7,23 @@ from uuid import UUID
 from app.canonical import instant_text
 from app.certificates import other_ends, wording
 from app.certificates.commitment import commit
-from app.certificates.statement import (
+from app.certificates.model_erasure import (
     Attempt,
-    Destruction,
     FirstPage,
     ModelErasure,
+    OwnPart,
+    VersionDigest,
+)
+from app.certificates.statement import (
+    Destruction,
     NoMatchCase,
     NotUnlearned,
-    OwnPart,
     RefusedCase,
     ReopenedCase,
     Replaced,
     SearchedDataset,
     Times,
     UnlearnedCase,
-    VersionDigest,
     WorkedOnAgain,
 )
 from app.ids import certificate_id

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from app.certificates import wording
 from app.certificates.commitment import commit
+from app.certificates.model_erasure import OwnPart
 from app.certificates.other_ends import (
     CAUSES,
     GROUNDS,
@@ -17,7 +18,7 @@ from app.certificates.other_ends import (
     reopened_limits,
 )
 from app.certificates.sentences import LONGEST_SENTENCE
-from app.certificates.statement import OwnPart, Statement, statement_of
+from app.certificates.statement import Statement, statement_of
 from tests.certificates.facts import (
     PAGE,
     REFS,

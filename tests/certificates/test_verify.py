@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app.certificates import statement, verify
+from app.certificates import model_erasure, statement, verify
 from app.certificates.verify import Flaw, main
 from tests.certificates.facts import model, no_match, refused, reopened, unlearned, uuid
 from tests.certificates.sealed import OURS, THEIRS, numbered, payload_of, sealed
@@ -230,10 +230,10 @@ def test_the_verifier_knows_exactly_the_fields_that_the_service_writes() -> None
     for outcome, kind in cases:
         assert verify._PREDICATES[outcome].keys() == kind.model_fields.keys()
     for shape, part in (
-        (verify._MODEL, statement.ModelErasure),
-        (verify._ATTEMPT, statement.Attempt),
-        (verify._FIRST_PAGE, statement.FirstPage),
-        (verify._VERSION, statement.VersionDigest),
+        (verify._MODEL, model_erasure.ModelErasure),
+        (verify._ATTEMPT, model_erasure.Attempt),
+        (verify._FIRST_PAGE, model_erasure.FirstPage),
+        (verify._VERSION, model_erasure.VersionDigest),
         (verify._SEARCHED, statement.SearchedDataset),
         (verify._NOT_UNLEARNED, statement.NotUnlearned),
         (verify._AGAIN, statement.WorkedOnAgain),

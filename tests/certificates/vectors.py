@@ -11,7 +11,8 @@ from pathlib import Path
 
 from app.certificates import dsse, wording
 from app.certificates.commitment import commit
-from app.certificates.statement import AnyCase, Destruction, OwnPart, Replaced
+from app.certificates.model_erasure import OwnPart
+from app.certificates.statement import AnyCase, Destruction, Replaced
 from app.signing import public_pem
 from tests.certificates import flaws
 from tests.certificates.facts import SALT, at, attempt, model, no_match, refused, reopened, uuid
