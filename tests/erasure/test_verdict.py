@@ -132,7 +132,8 @@ def test_all_intervals_and_the_band_inside_their_margins_are_within() -> None:
     found = verdict(clean())
     assert found.name is VerdictName.WITHIN_MARGIN
     assert found.sentence == (
-        "No attack tried told these 100 samples from unseen ones by more than the margin of 0.10."
+        "No attack tried told these 100 samples from unseen ones by more than the margins: "
+        "0.10 for deviations of the attack AUC from 0.5, 0.15 for the band advantage."
     )
     assert (found.publish, found.outcome, found.tells_apart) == (True, "unlearned", [])
 
@@ -318,7 +319,8 @@ def test_sets_that_cannot_prove_the_margin_are_insufficient() -> None:
     found = verdict(small())
     assert found.name is VerdictName.INSUFFICIENT_DATA
     assert found.sentence == (
-        "10 samples can exclude only deviations above 0.27. Nothing is shown either way."
+        "10 samples can exclude only deviations of the attack AUC from 0.5 above 0.27, "
+        "where the margin is 0.10. Nothing is shown either way."
     )
     assert (found.publish, found.outcome) == (True, "unlearned_not_testable")
 
@@ -327,7 +329,8 @@ def test_too_little_data_never_hides_an_attack_that_works() -> None:
     found = verdict(small() | {"learned_attack": {"after": {"p_value": 0.002}}})
     assert found.name is VerdictName.INSUFFICIENT_DATA
     assert found.sentence == (
-        "10 samples can exclude only deviations above 0.27. "
+        "10 samples can exclude only deviations of the attack AUC from 0.5 above 0.27, "
+        "where the margin is 0.10. "
         "The learned attack still tells the samples from unseen ones."
     )
 
