@@ -1,8 +1,8 @@
 """What a certificate states: an in-toto Statement (v1) with a predicate of our own type.
 
 The predicate holds ids, codes, times, numbers and digests, sentences that the service wrote itself,
-and the names of models. These are the controller's own text; beside them nothing is there by which a
-person could be known.
+and the names of models. These are the controller's own text; beside them nothing is there by which
+a person could be known.
 """
 
 from collections.abc import Sequence
