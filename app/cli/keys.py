@@ -253,6 +253,7 @@ def _key(row: ApiKey) -> dict[str, Any]:
         "prefix": row.prefix,
         "scopes": row.scopes,
         "succeeds": api_key_id(row.succeeds_id) if row.succeeds_id else None,
+        "made_by": api_key_id(row.made_by_id) if row.made_by_id else None,
         "created_at": row.created_at,
         "expires_at": row.expires_at,
         "revoked_at": row.revoked_at,

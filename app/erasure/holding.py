@@ -4,7 +4,7 @@ While a request is held none of its items is in a run. A hold that asks who the 
 legal clock, where the law says so and the period is not over yet.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,9 @@ from app.http.problems import FieldError, InvalidInput
 from app.ids import controller_id, request_id
 from app.keyring import Keyring
 
+# A hold that is to last longer is put on again by a person, who has looked.
+LONGEST_HOLD = timedelta(days=366)
+
 
 def hold(
     session: Session,
@@ -36,10 +39,10 @@ def hold(
     """Items in a run go back to waiting, and the others of the run go on without them. What is
     published for the request stays so. `until` ends nothing: from then on the hold reads as late.
     """
-    if until is not None and until <= by.now:
+    if until is not None and not by.now < until <= by.now + LONGEST_HOLD:
         raise InvalidInput(
             "The end of the hold cannot be used.",
-            errors=[FieldError(field="until", message="must lie in the future")],
+            errors=[FieldError(field="until", message="must lie in the future, and within a year")],
         )
     case = taking_out.lock_case(session, request)
     check_request_move(case.request, RequestState.ON_HOLD)

@@ -79,9 +79,9 @@ def submit(
     references = subjects.reference(session, keyring, submission.controller, submission.identities)
     matches = matching.match(session, models, references)
     earlier = _earlier_case(session, submission.controller, references, now)
-    # Samples that other persons' requests took are this person's too: the item is published as
-    # covered by the run that took them, and certified with it. Only a person's own earlier case
-    # answers for them without one.
+    # Samples that other requests took are this person's too: the item is published as covered by
+    # the run that took them, and certified with it. Only a closed case of the same person answers
+    # for them without one.
     to_unlearn = [m for m in matches if m.found.train and not (m.covered and earlier)]
 
     request = ErasureRequest(
@@ -257,12 +257,14 @@ def _close_without_work(
 def _earlier_case(
     session: Session, controller: UUID, references: Sequence[Reference], now: datetime
 ) -> UUID | None:
-    """The case that already unlearned this person: suppressed, or published and still open.
+    """The closed case that unlearned this person.
 
-    A person of whom a closed case found nothing is suppressed as well, and was never unlearned.
+    One that is still open does not answer for the new request: it can be reopened, and cancelled
+    then. Nor does a closed one that found nothing: its person is suppressed as well, and was never
+    unlearned.
     """
     tags = [reference.suppression_tag for reference in references]
-    suppressed = session.scalar(
+    return session.scalar(
         select(SuppressionEntry.request_id)
         .join(ErasureItem, ErasureItem.request_id == SuppressionEntry.request_id)
         .where(
@@ -272,19 +274,5 @@ def _earlier_case(
             SuppressionEntry.until > now,
         )
         .order_by(SuppressionEntry.id.desc())
-        .limit(1)
-    )
-    if suppressed is not None:
-        return suppressed
-    return session.scalar(
-        select(ErasureRequest.id)
-        .join(RequestSubject, RequestSubject.request_id == ErasureRequest.id)
-        .join(ErasureItem, ErasureItem.request_id == ErasureRequest.id)
-        .where(
-            ErasureRequest.controller_id == controller,
-            RequestSubject.suppression_tag.in_(tags),
-            ErasureItem.state == ItemState.PUBLISHED,
-        )
-        .order_by(ErasureRequest.id.desc())
         .limit(1)
     )

@@ -97,6 +97,7 @@ def rotate(
     actor: str,
     now: datetime,
     expires_at: datetime | None = None,
+    made_by: UUID | None = None,
 ) -> tuple[ApiKey, str]:
     """A successor with the same name and scopes, and the key itself; the old one ends after
     `overlap`, or earlier if it would have expired before. `held` are the scopes of who asks.
@@ -123,6 +124,7 @@ def rotate(
         now=now,
         expires_at=expires_at,
         succeeds=old,
+        made_by=made_by,
     )
     old.expires_at = min(old.expires_at or now + overlap, now + overlap)
     log.append(

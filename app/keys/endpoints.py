@@ -62,6 +62,7 @@ def make_key(
         actor=caller.actor,
         now=now,
         expires_at=body.expires_at,
+        made_by=caller.key_id,
     )
     if hidden:
         idempotency.assign(session, owner, hidden, made.id)
@@ -113,6 +114,7 @@ def rotate_key(
         actor=caller.actor,
         now=now,
         expires_at=body.expires_at,
+        made_by=caller.key_id,
     )
     return _shown_once(response, made, plaintext, now)
 
@@ -145,6 +147,7 @@ def _view(row: ApiKey, now: datetime) -> KeyView:
         scopes=[Scope(scope) for scope in row.scopes],
         valid=service.is_valid(row, now=now),
         succeeds=row.succeeds_id,
+        made_by=row.made_by_id,
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
