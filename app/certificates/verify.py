@@ -733,6 +733,8 @@ def _print_model(model: Any) -> None:
     _line("verdict", f"{model['verdict']}, on the whole run")
     for figures in _figures_of(last["first_page"], _compared(model["report"])):
         _line("measured", figures)
+    for figures in _beside_the_page(model["report"]):
+        _line("measured", figures)
     _line("own part", _own_part(model["own"], model["forget_set"]["count"]))
     pulled = model["recipient_count"]
     known = "not known: not every pull was recorded" if pulled is None else str(pulled)
@@ -741,9 +743,33 @@ def _print_model(model: Any) -> None:
 
 def _compared(report: Any) -> str:
     """How many unseen samples the accuracies were compared on, where the report says so."""
-    utility = report.get("utility")
-    number = utility.get("n") if isinstance(utility, dict) else None
+    number = _reported(report, "utility", "n")
     return f" ({number} samples)" if _has_form(number, "count") else ""
+
+
+def _beside_the_page(report: Any) -> Iterable[str]:
+    """What the first page leaves out and may say otherwise: attacks that no run is steered by, and
+    the accuracy on the samples themselves. Nothing where the report has no such figure."""
+    for title, name, figure in (
+        ("learned attack: AUC", "learned_attack", "auc"),
+        ("stability attack: advantage", "stability_attack", "advantage"),
+    ):
+        before, after = (_reported(report, name, when, figure) for when in ("before", "after"))
+        if _has_form(after, "number"):
+            p_value = _shown(_reported(report, name, "after", "p_value"))
+            yield f"{title} {_shown(before)} before, {_shown(after)} after, p {p_value}"
+    before, after = (
+        _reported(report, "accuracy", "forget", when, "value") for when in ("before", "after")
+    )
+    if _has_form(after, "number"):
+        yield f"accuracy on the forget samples {_shown(before)} before, {_shown(after)} after"
+
+
+def _reported(report: Any, *names: str) -> Any:
+    """A figure of a report, whose form depends on the tests; None where it has none."""
+    for name in names:
+        report = report.get(name) if isinstance(report, dict) else None
+    return report
 
 
 def _figures_of(page: Any, compared: str) -> Iterable[str]:

@@ -110,7 +110,7 @@ def _decide(case: Case, tells_apart: list[str]) -> tuple[VerdictName, str, list[
         )
         reason = f"provable margin {plan:.3f} above the margin {case.policy.delta_auc:.3f}"
         return VerdictName.INSUFFICIENT_DATA, sentence, [reason, *outside]
-    sentence = f"Enough samples, but {outside[0]}."
+    sentence = f"Enough samples, but {outside[0]}: the margins are not shown to hold."
     if tells_apart:
         sentence += f" {_capital(_still(tells_apart))} the samples from unseen ones."
     return VerdictName.NOT_SHOWN, sentence, outside

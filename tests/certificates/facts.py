@@ -159,6 +159,11 @@ def model(**changes: Any) -> ModelErasure:
         "report": {
             "sizes": {"n_f": 100},
             "utility": {"n": 700},
+            "learned_attack": {
+                "before": {"auc": 0.7, "p_value": 0.001},
+                "after": {"auc": 0.52, "p_value": 0.3},
+            },
+            "accuracy": {"forget": {"before": {"value": 1.0}, "after": {"value": 0.99}}},
             "reasons": {"person_null": "too few unseen persons"},
         },
         "policy": {"delta_auc": 0.1, "delta_band": 0.15},

@@ -88,6 +88,8 @@ def test_every_check_is_printed_and_after_it_what_was_found(capsys: Says) -> Non
         "verdict      within_margin, on the whole run",
         "band advantage 0.440 before, 0.050 after, one-sided 95 % upper bound 0.120",
         "accuracy on unseen data (700 samples) 0.976 before, 0.972 after, change -0.004",
+        "learned attack: AUC 0.700 before, 0.520 after, p 0.300",
+        "accuracy on the forget samples 1.000 before, 0.990 after",
         "own part     2 of the run's 100 samples; 1 more held out; mean percentile 0.710 before",
         "recipients   not known",
         f"to destroy   2026-03-09T12:00:00.000000Z: a file of earlier weights, SHA-256 {'a' * 64}",
@@ -128,7 +130,9 @@ def test_a_figure_that_was_not_computed_is_said_to_be_so(tmp_path: Path, capsys:
     )
     assert "band advantage not computed before, not computed after" in said
     assert (
-        "own part     2 of the run's 100 samples; 1 more held out; no figures of their own" in said
+        "learned attack: AUC 0.700 before, 0.520 after, p 0.300",
+        "accuracy on the forget samples 1.000 before, 0.990 after",
+        "own part     2 of the run's 100 samples; 1 more held out; no figures of their own" in said,
     )
 
 
