@@ -50,7 +50,7 @@ from app.keys.service import create_key, ensure_controller
 from app.main import create_app
 from app.runtime import Runtime
 from benchmarks.report import machine, table, write_json
-from tests.databases import database_of_its_own, fleet_settings
+from tests.databases import database_of_its_own
 from tests.erasure.factories import add_dataset, add_model, people, submission
 from tests.servers import _started_postgresql, folder_for, postgresql_programs
 
@@ -165,7 +165,7 @@ def checking(database: Database, size: int) -> dict[str, Any]:
 
 def intake(database: Database, folder: Path, rounds: int, calls: int) -> dict[str, Any]:
     """Medians over rounds of calls; with and without take turns."""
-    settings = _settings(database, folder)
+    settings = settings_for(database, folder)
     runtime = Runtime.open(settings)
     with database.write() as session:
         owner = ensure_controller(session, "default", now=NOW)
@@ -226,7 +226,7 @@ def _untouched() -> Iterator[None]:
     yield
 
 
-def _settings(database: Database, folder: Path) -> Settings:
+def settings_for(database: Database, folder: Path) -> Settings:
     if database.is_sqlite:
         url = database.url.render_as_string()
         return Settings(data_dir=folder, database_url=url)
