@@ -50,7 +50,7 @@ from app.keys.service import create_key, ensure_controller
 from app.main import create_app
 from app.runtime import Runtime
 from benchmarks.report import machine, table, write_json
-from tests.databases import database_of_its_own
+from tests.databases import database_of_its_own, fleet_settings
 from tests.erasure.factories import add_dataset, add_model, people, submission
 from tests.servers import _started_postgresql, folder_for, postgresql_programs
 
