@@ -3,8 +3,8 @@
     python -m benchmarks.rechecks --quick
     python -m benchmarks.rechecks --json docs/benchmarks/rechecks.json
 
-A world is one model of 1,000 rows and its closing version, from which guided LoTUS has unlearned F,
-250 of them, in one run. Later versions of it are planted:
+A world is one model of 1,000 rows and the version that its cases rest on, from which guided LoTUS
+has unlearned F, 250 of them, in one run. Later versions of it are planted:
 
     another run        guided LoTUS unlearned 50 other rows
     trained on D_r     ten epochs on the rows that may be kept: relapse without the data
@@ -92,12 +92,12 @@ def run_world(seed: int, plan: Plan) -> list[Outcome]:
     forget, others, kept = np.split(order, [FORGET, FORGET + OTHERS])
     base = trained(known, 1000 * seed)
     retain = np.concatenate([others, kept])
-    closing = _unlearned(base, known, forget, retain, validation, seed)
+    resting = _unlearned(base, known, forget, retain, validation, seed)
 
     def asked(model: nn.Module) -> tuple[Floats, Floats]:
         return _phi(model, known), _phi(model, test)
 
-    before = asked(closing)
+    before = asked(resting)
     labels, unseen_labels = known.labels.numpy(), test.labels.numpy()
 
     def compared(now: tuple[Floats, Floats], case: Rows) -> Change:
@@ -107,8 +107,8 @@ def run_world(seed: int, plan: Plan) -> list[Outcome]:
 
     found: list[Outcome] = []
     later = {
-        "another run": asked(_unlearned(closing, known, others, kept, validation, seed + 500)),
-        "trained on D_r": asked(_trained_on(closing, known, retain, seed)),
+        "another run": asked(_unlearned(resting, known, others, kept, validation, seed + 500)),
+        "trained on D_r": asked(_trained_on(resting, known, retain, seed)),
         "every case": asked(base),
     }
     for truth, now in later.items():
@@ -120,7 +120,7 @@ def run_world(seed: int, plan: Plan) -> list[Outcome]:
     for samples in sorted({samples for _, samples in SHAPES}):
         for number in range(plan.relapsed):
             case = rng.choice(forget, samples, replace=False)
-            model = _trained_on(closing, known, np.concatenate([retain, case]), 10 * seed + number)
+            model = _trained_on(resting, known, np.concatenate([retain, case]), 10 * seed + number)
             now, left = asked(model), np.setdiff1d(forget, case)
             for cases in (cases for cases, size in SHAPES if size == samples):
                 # One case alone cannot be drawn again: it is the same rows.

@@ -1,4 +1,4 @@
-"""What a re-check computes: each case on the current version against the version that closed it.
+"""What a re-check computes: each case on the current version against the version it rests on.
 
 Both versions are asked about the same rows, the case's training samples and unseen ones that no run
 was steered by: the test set. Nothing of a person is kept but the figures.
@@ -35,10 +35,10 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Case:
-    """`closing` is the file of the version that closed it; None if its weights are destroyed."""
+    """`resting` is the file of the version that it rests on; None if its weights are destroyed."""
 
     samples: frozenset[int]
-    closing: str | None
+    resting: str | None
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class RecheckJob:
 
 
 def read_job(session: Session, model: Model, recheck: Recheck) -> RecheckJob:
-    closing = {
+    resting = {
         item: None if state is VersionState.DESTROYED else sha256
         for item, state, sha256 in session.execute(
             select(RecheckCase.item_id, ModelVersion.state, ModelVersion.artifact_sha256)
-            .join(ModelVersion, ModelVersion.id == RecheckCase.closing_version_id)
+            .join(ModelVersion, ModelVersion.id == RecheckCase.resting_version_id)
             .where(RecheckCase.recheck_id == recheck.id)
         )
     }
-    samples: dict[UUID, set[int]] = {item: set() for item in closing}
+    samples: dict[UUID, set[int]] = {item: set() for item in resting}
     for item, sample in session.execute(
         select(ItemSample.item_id, ItemSample.sample_id)
         .join(RecheckCase, RecheckCase.item_id == ItemSample.item_id)
@@ -81,7 +81,7 @@ def read_job(session: Session, model: Model, recheck: Recheck) -> RecheckJob:
         normalization=model.normalization,
         dataset_id=model.dataset_id,
         current=session.get_one(ModelVersion, recheck.version_id).artifact_sha256,
-        cases={item: Case(frozenset(samples[item]), closing[item]) for item in sorted(closing)},
+        cases={item: Case(frozenset(samples[item]), resting[item]) for item in sorted(resting)},
         excluded=frozenset(subjects.excluded_samples(session, model.id, model.dataset_id)),
     )
 
@@ -105,11 +105,11 @@ def compare(
     now = answers.of(job.current, forget)
     moved()
     changes: dict[UUID, Change] = {}
-    for closing in sorted({case.closing for case in asked.values() if case.closing}):
-        same = {item: case for item, case in asked.items() if case.closing == closing}
+    for resting in sorted({case.resting for case in asked.values() if case.resting}):
+        same = {item: case for item, case in asked.items() if case.resting == resting}
         own = _rows(forget, *same.values())
         part = forget.select(torch.from_numpy(own))
-        before, after = answers.of(closing, part), (now[0][own], now[1])
+        before, after = answers.of(resting, part), (now[0][own], now[1])
         moved()
         for item, case in same.items():
             change = _change(part, unseen[1], _rows(part, case), before, after)
@@ -126,8 +126,8 @@ def _rows(forget: Loaded, *cases: Case) -> Rows:
 
 
 def _unable(case: Case) -> Skipped | None:
-    if case.closing is None:
-        return Skipped.CLOSING_VERSION_DESTROYED
+    if case.resting is None:
+        return Skipped.RESTING_VERSION_DESTROYED
     return None if case.samples else Skipped.SAMPLES_DESTROYED
 
 

@@ -21,12 +21,11 @@ _DASH = "\N{EM DASH}"
 _PROOF = "c2sp.org/tlog-proof@v1"
 _HASH_BYTES, _KEY_HASH_BYTES, _SIGNATURE_BYTES, _PUBLIC_BYTES = 32, 4, 64, 32
 _MOST = 2**63
-# A proof in a tree of fewer than 2**63 leaves has at most 63 hashes.
 _MOST_TEXT = 16_384
 
 
 class BadNote(ValueError):
-    """A text that is no note, proof or key of ours; the message never repeats it."""
+    """A text that is no note or key of ours; the message never repeats it."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +63,6 @@ class SignedCheckpoint:
         except (InvalidSignature, ValueError):
             return False
         return True
-
-
-@dataclass(frozen=True)
-class Proof:
-    """That the entry `index` stands in the tree of `checkpoint`; `hashes` nearest sibling first."""
-
-    index: int
-    hashes: tuple[bytes, ...]
-    checkpoint: SignedCheckpoint
 
 
 def key_hash(origin: str, public: bytes) -> bytes:
@@ -122,27 +112,10 @@ def parse(note: str) -> SignedCheckpoint:
 
 
 def proof_text(index: int, hashes: Sequence[bytes], checkpoint_note: str) -> str:
-    """A tlog-proof: that the entry `index` stands in the tree that the note signs."""
+    """A tlog-proof: that the entry `index` stands in the tree that the note signs; `hashes` nearest
+    sibling first. `certificates.verify` reads it."""
     lines = [_PROOF, f"index {index}", *(_encode(digest) for digest in hashes), "", checkpoint_note]
     return "\n".join(lines)
-
-
-def parse_proof(text: str) -> Proof:
-    if len(text) > _MOST_TEXT:
-        raise BadNote("longer than a proof can be")
-    head, _, note = text.partition("\n\n")
-    header, _, rest = head.partition("\n")
-    index, *encoded = rest.split("\n")
-    if header != _PROOF or not index.startswith("index "):
-        raise BadNote("not a proof: it begins with its version and the entry's index")
-    found = Proof(
-        _number(index.removeprefix("index ")),
-        tuple(_decode(line, _HASH_BYTES) for line in encoded),
-        parse(note),
-    )
-    if proof_text(found.index, found.hashes, note) != text:
-        raise BadNote("not written as a proof of this service is")
-    return found
 
 
 def _encode(content: bytes) -> str:

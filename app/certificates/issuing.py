@@ -51,7 +51,6 @@ class _Covered:
     payload: bytes
     entry: bytes
     index: int
-    size: int
     proof: str
 
 
@@ -145,7 +144,6 @@ def _covered(
             payload=payload,
             entry=body,
             index=index,
-            size=size,
             proof=notes.proof_text(index, proofs.inclusion(session, index, size), checkpoint.note),
         )
         for identity, payload in payloads
@@ -208,7 +206,6 @@ def _store(database: Database, signed: Sequence[_Signed], now: datetime) -> int:
                 "certificate": one.covered.id,
                 "signed": one.envelope,
                 "index": one.covered.index,
-                "size": one.covered.size,
                 "shown": one.covered.proof,
             }
             for one in signed
@@ -222,7 +219,6 @@ def _store(database: Database, signed: Sequence[_Signed], now: datetime) -> int:
                     state=CertificateState.ISSUED,
                     envelope=bindparam("signed"),
                     log_index=bindparam("index"),
-                    checkpoint_size=bindparam("size"),
                     proof=bindparam("shown"),
                     issued_at=now,
                 ),

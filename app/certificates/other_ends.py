@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.certificates.statement import ModelErasure, NotUnlearned, SearchedDataset, WorkedOnAgain
+from app.certificates.model_erasure import ModelErasure
+from app.certificates.statement import NotUnlearned, SearchedDataset, WorkedOnAgain
 from app.certificates.wording import (
+    ACCEPTED,
     OUT_OF_SCOPE,
     counted,
     unlearned_claims,
@@ -62,11 +64,13 @@ CAUSES: Mapping[str, str] = {
     ),
     "relapsed": (
         "a later version of the model was compared with the one that the earlier certificate rests "
-        "on, and knew the person's samples better, by more than chance and a margin explain"
+        "on, and an attack told the person's samples from unseen ones better on it, by more than "
+        "chance and a margin explain (figures: `erasure:case:relapsed` in the audit log)"
     ),
     "relapse_shared": (
-        "a later version of the model was found to know another person's samples better again, by "
-        "more than chance and a margin explain, and some of them show this person as well"
+        "an attack told another person's samples from unseen ones better on a later version of the "
+        "model than before, by more than chance and a margin explain, and some of these samples "
+        "show this person as well"
     ),
 }
 _NOT_EXAMINED = (
@@ -119,9 +123,7 @@ def refused_claims(
             f"{counted(len({one.model for one in models}), 'model')}; what follows "
             "concerns these alone."
         )
-        accepted = any(
-            (one.own.figures or {}).get("outcome") == "unlearned_accepted" for one in models
-        )
+        accepted = any((one.own.figures or {}).get("outcome") == ACCEPTED for one in models)
         claims += unlearned_claims(models, accepted=accepted)
     return tuple(claims)
 

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session, aliased
 from app.audit.kinds import CertificateWritten
 from app.audit.log import append
 from app.certificates import wording
+from app.certificates.model_erasure import VersionDigest
 from app.certificates.statement import (
     AnyCase,
     Destruction,
     Replaced,
     Statement,
     UnlearnedCase,
-    VersionDigest,
     statement_of,
 )
 from app.certificates.tables import Certificate, CertificateState

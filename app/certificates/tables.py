@@ -19,7 +19,7 @@ class CertificateState(StrEnum):
 class Certificate(Base):
     """`payload` is what will be signed, byte for byte; `payload_sha256` stands in the audit log.
 
-    Issued, it has an envelope, and `proof` shows its entry under the checkpoint of that size. None
+    Issued, it has an envelope, and `proof` shows its entry under the checkpoint that it holds. None
     of these changes any more: a newer certificate replaces it instead.
     """
 
@@ -33,7 +33,6 @@ class Certificate(Base):
     envelope: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     proof: Mapped[str | None] = mapped_column(Text, deferred=True)
     log_index: Mapped[int | None] = mapped_column(BigInteger)
-    checkpoint_size: Mapped[int | None] = mapped_column(BigInteger)
     replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("certificates.id"), unique=True)
     created_at: Mapped[datetime]
     issued_at: Mapped[datetime | None]

@@ -104,10 +104,11 @@ def verify(
     _same_certificate(entry["facts"], predicate, payload)
     passed("entry", "the log entry names this statement by its SHA-256, and the same ids")
 
-    index, hashes, note = _parse_proof(bundle["proof"])
+    index, hashes, note = parse_proof(bundle["proof"])
+    passed("proof", f"of entry {index}, with {len(hashes)} hashes, in its one form")
     origin, size, root = _checkpoint(note, known)
     passed("checkpoint", f"the head of log {origin} with {size} entries is signed")
-    _included(leaf, index, size, hashes, root)
+    check_inclusion(hashlib.sha256(b"\x00" + leaf).digest(), index, size, hashes, root)
     passed("inclusion", f"entry {index} stands under that head")
 
     _asked_for(statement, request, weights, passed)
@@ -531,7 +532,8 @@ def _same_certificate(facts: Any, predicate: Any, payload: bytes) -> None:
 # The log: C2SP tlog-proof over an RFC 6962 tree, and a checkpoint that is a signed note.
 
 
-def _parse_proof(text: str) -> tuple[int, list[bytes], str]:
+def parse_proof(text: str) -> tuple[int, list[bytes], str]:
+    """Index, hashes (nearest sibling first) and the checkpoint, still unread. Raises Flaw."""
     head, blank, note = text.partition("\n\n")
     first, *lines = head.split("\n")
     good = bool(blank) and first == "c2sp.org/tlog-proof@v1" and bool(lines)
@@ -566,10 +568,12 @@ def _decimal(text: str, check: str) -> int:
     return int(text)
 
 
-def _included(leaf: bytes, index: int, size: int, hashes: Sequence[bytes], root: bytes) -> None:
-    """RFC 9162, 2.1.3.2."""
-    _must(index < size, "inclusion", "the entry", "comes after the checkpoint")
-    place, last, found = index, size - 1, hashlib.sha256(b"\x00" + leaf).digest()
+def check_inclusion(
+    leaf_hash: bytes, index: int, size: int, hashes: Sequence[bytes], root: bytes
+) -> None:
+    """RFC 9162, 2.1.3.2. Raises Flaw."""
+    _must(0 <= index < size, "inclusion", "the entry", "comes after the checkpoint")
+    place, last, found = index, size - 1, leaf_hash
     for sibling in hashes:
         _must(last > 0, "inclusion", "the proof", "is too long")
         if place & 1 or place == last:
@@ -671,16 +675,20 @@ def _print_checks(held: list[tuple[str, str]]) -> None:
 def _print_found(found: Verified) -> None:
     predicate = found.payload["predicate"]
     print(f"\nCertificate {found.certificate}, written {found.written_at}")
-    print(f"  request      {found.request}, {predicate['regulation']}")
-    print(f"  outcome      {found.outcome}" + _reason(predicate))
+    ground = f", ground {predicate['legal_ground']}" if predicate["legal_ground"] else ""
+    _line("request", f"{found.request}, {predicate['regulation']}{ground}")
+    _line("outcome", found.outcome + _reason(predicate))
     if found.replaces:
-        print(f"  replaces     {found.replaces}")
+        _line("replaces", found.replaces)
+    if predicate["earlier_request"]:
+        _line("earlier", f"request {predicate['earlier_request']}")
+    _print_times(predicate)
     for name, sha256 in found.subjects:
-        print(f"  about        {_plain(name)}, SHA-256 {sha256}")
+        _line("about", f'"{_plain(name)}", SHA-256 {sha256}')
     for model in predicate.get("models", []):
-        page = model.get("attempts", [{}])[-1].get("first_page")
-        if page is not None:
-            print(f"  measured     {_plain(model['name'])}: {_figures_of(model, page)}")
+        if "attempts" in model:  # else one that is worked on again
+            _print_model(model)
+    _print_destruction(predicate["destruction"])
     for title, sentences in (("It states", found.claims), ("Its limits", found.limits)):
         print(f"\n{title}:")
         for sentence in sentences:
@@ -688,24 +696,148 @@ def _print_found(found: Verified) -> None:
     print(
         "\nThe checks show that the holder of the key signed this statement and entered it in the "
         "log.\nThey do not show that what it says is true, that no newer certificate replaces it, "
-        "or that\nthe log shows everybody the same: compare its head with one that others hold."
+        "or that\nthe log shows everybody the same: compare its head with one that others hold. "
+        "Names in quotes\nare the controller's own text."
     )
+
+
+def _line(label: str, what: str) -> None:
+    print(f"  {label:<13}{what}")
 
 
 def _reason(predicate: Any) -> str:
     return f", reason {predicate['reason_code']}" if predicate["reason_code"] else ""
 
 
-def _figures_of(model: Any, page: Any) -> str:
-    def shown(value: Any) -> str:
-        return "not computed" if value is None else f"{value:.3f}"
+def _print_times(predicate: Any) -> None:
+    times, again = predicate["times"], predicate.get("completed_before")
+    later = times.get("extended_due")
+    _line("submitted", times["submitted"])
+    _line("received", times["received"])
+    _line("due", times["due"] + (f", extended to {later}" if later else ""))
+    for label, name in (("searched", "searched_at"), ("refused", "refused_at")):
+        if name in predicate:
+            _line(label, predicate[name])
+    if again:
+        no_longer = f"no longer since {predicate['reopened_at']}, cause {predicate['cause']}"
+        _line("completed", f"{again} as {predicate['outcome_before']}; {no_longer}")
+    else:
+        _line("completed", times["completed"] or "not completed")
 
-    return (
-        f"verdict {model['verdict']}; {page['n_f']} forget and {page['n_u']} unseen samples; "
-        f"attack AUC {shown(page['auc_before'])} before, {shown(page['auc_after'])} after, 90 % "
-        f"interval {shown(page['auc_low'])} to {shown(page['auc_high'])}; accuracy on unseen data "
-        f"{shown(page['accuracy_before'])} before, {shown(page['accuracy_after'])} after"
+
+def _print_model(model: Any) -> None:
+    last, number = model["attempts"][-1], len(model["attempts"])
+    moved = f"version {model['base']['number']} to {model['published']['number']}"
+    how = f"method {last['method']}, mode {last['mode']}, attempt {number} of {number}"
+    _line("model", f'"{_plain(model["name"])}", {moved}, {last["run"]}, {how}')
+    _line("verdict", f"{model['verdict']}, on the whole run")
+    for figures in _figures_of(last["first_page"], _compared(model["report"])):
+        _line("measured", figures)
+    for figures in _beside_the_page(model["report"]):
+        _line("measured", figures)
+    _line("own part", _own_part(model["own"], model["forget_set"]["count"]))
+    pulled = model["recipient_count"]
+    known = "not known: not every pull was recorded" if pulled is None else str(pulled)
+    _line("recipients", f"{known} (had pulled weights that were trained on the person's samples)")
+
+
+def _compared(report: Any) -> str:
+    """How many unseen samples the accuracies were compared on, where the report says so."""
+    number = _reported(report, "utility", "n")
+    return f" ({number} samples)" if _has_form(number, "count") else ""
+
+
+def _beside_the_page(report: Any) -> Iterable[str]:
+    """What the first page leaves out and may say otherwise: attacks that no run is steered by, and
+    the accuracy on the samples themselves. Nothing where the report has no such figure."""
+    for title, name, figure in (
+        ("learned attack: AUC", "learned_attack", "auc"),
+        ("stability attack: advantage", "stability_attack", "advantage"),
+    ):
+        before, after = (_reported(report, name, when, figure) for when in ("before", "after"))
+        if _has_form(after, "number"):
+            p_value = _shown(_reported(report, name, "after", "p_value"))
+            yield f"{title} {_shown(before)} before, {_shown(after)} after, p {p_value}"
+    before, after = (
+        _reported(report, "accuracy", "forget", when, "value") for when in ("before", "after")
     )
+    if _has_form(after, "number"):
+        yield f"accuracy on the forget samples {_shown(before)} before, {_shown(after)} after"
+
+
+def _reported(report: Any, *names: str) -> Any:
+    """A figure of a report, whose form depends on the tests; None where it has none."""
+    for name in names:
+        report = report.get(name) if isinstance(report, dict) else None
+    return report
+
+
+def _figures_of(page: Any, compared: str) -> Iterable[str]:
+    """The five figures of the first page, each with what it may be read against."""
+    if page is None:
+        yield "no figures"
+        return
+    yield (
+        f"{page['n_f']} forget and {page['n_u']} unseen samples; so many can show deviations of "
+        f"the attack AUC from 0.5 above {_shown(page['provable_margin'])}"
+    )
+    yield (
+        f"attack AUC {_before_after(page, 'auc')}, 90 % interval {_shown(page['auc_low'])} to "
+        f"{_shown(page['auc_high'])} (0.5: like unseen)"
+    )
+    yield (
+        f"band advantage {_before_after(page, 'band')}, one-sided 95 % upper bound "
+        f"{_shown(page['band_upper'])} (0: like unseen)"
+    )
+    yield (
+        f"RF-JSD in nats {_before_after(page, 'rf_jsd')}, p {_shown(page['same_model_p'])} "
+        "(decides nothing)"
+    )
+    yield (
+        f"accuracy on unseen data{compared} {_before_after(page, 'accuracy')}, change "
+        f"{_shown(page['accuracy_change'])}, 95 % interval {_shown(page['accuracy_change_low'])} "
+        f"to {_shown(page['accuracy_change_high'])}"
+    )
+
+
+def _own_part(own: Any, whole: int) -> str:
+    count, held_out = own["commitment"]["count"], own["held_out_count"]
+    said = f"{count} of the run's {whole} samples; {held_out} more held out"
+    names = ("mean_before", "mean_after", "range_low", "range_high")
+    before, after, low, high = ((own["figures"] or {}).get(name) for name in names)
+    if not _has_form(after, "number"):
+        return f"{said}; no figures of their own"
+    return (
+        f"{said}; mean percentile {_shown(before)} before, {_shown(after)} after; of 95 % of "
+        f"persons never trained on: {_shown(low)} to {_shown(high)}"
+    )
+
+
+def _before_after(page: Any, name: str) -> str:
+    return f"{_shown(page[f'{name}_before'])} before, {_shown(page[f'{name}_after'])} after"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3f}" if _has_form(value, "number") else "not computed"
+
+
+_DESTROYED = {
+    "links": "what links the person to samples",
+    "data_rows": "the person's data rows",
+    "shard": "a file of data that held such rows",
+    "weights": "a file of earlier weights",
+}
+
+
+def _print_destruction(stated: Any) -> None:
+    if not stated:
+        _line("destroyed", "nothing is stated as destroyed, or as planned to be")
+    for one in stated:
+        label = "destroyed" if one["state"] == "done" else "to destroy"
+        count = f", {one['count']}" if one.get("count") is not None else ""
+        sha256 = f", SHA-256 {one['sha256']}" if one.get("sha256") else ""
+        what = _DESTROYED.get(one["what"], one["what"])
+        _line(label, f"{one['at']}: {what}{count}{sha256}")
 
 
 def _plain(text: str) -> str:

@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 
-from app.certificates.statement import Attempt, Destruction, ModelErasure, SearchedDataset
-from app.ids import run_id, version_id
+from app.certificates.model_erasure import Attempt, ModelErasure
+from app.certificates.statement import Destruction, SearchedDataset
+from app.ids import model_id, run_id, version_id
 
 GUIDED = "guided"
 
 RETRAIN = "retrain"
+ACCEPTED = "unlearned_accepted"
 OUT_OF_SCOPE = (
     "Out of scope are backups, copies of earlier weights that were pulled before, and whatever was "
     "derived from them downstream."
+)
+_NAMES = (
+    "The word `unlearned` names what was done: a run worked on these samples and its version was "
+    "published. It guarantees nothing about what the model still holds of them."
 )
 _APPROXIMATE = (
     "The method is approximate and comes without a formal guarantee: the new weights are not "
@@ -29,6 +35,14 @@ _STEERED = (
     "In guided mode two of the attacks chose when the run stopped. They read the forget samples "
     "for it, so that their figures on these samples are no fresh measurement; the unseen samples "
     "that they are compared with took no part in the choice."
+)
+# What was tried again until it was published was chosen by its figures.
+_TRIED_AGAIN = (
+    "{} on model {} were judged by the same tests, and the one published was chosen after their "
+    "results were seen, so that its figures tend to look better than they are. The p-values and "
+    "the intervals of the first page make no allowance for that. The verdict does in part: with "
+    "each rejection the interval that must lie within the margin grows wider. The level of a "
+    "finding is halved as well, so that a weak signal is found less easily at a later attempt."
 )
 _CHOSEN = "The request named the models that it concerns, and nothing follows for any other model."
 _REMAINS = (
@@ -56,11 +70,25 @@ def unlearned_claims(models: Sequence[ModelErasure], *, accepted: bool) -> tuple
             )
         claims.append(model.verdict_sentence)
     if accepted:
-        claims.append(
-            "The tests rejected a version named here; a person who was entitled to decide had it "
-            "published all the same."
-        )
+        claims += [
+            f"The tests rejected {which}; a person who was entitled to decide had it published all "
+            "the same."
+            for which in _accepted(models)
+        ]
     return tuple(claims)
+
+
+def _accepted(models: Sequence[ModelErasure]) -> list[str]:
+    """The versions that a decision published, as far as the figures of the request tell them."""
+    found = [
+        model for model in models if (model.own.figures or {}).get("outcome") == ACCEPTED
+    ] or list(models)
+    if len(found) > 1 and len(found) == len(models):
+        return ["a version named here"]
+    return [
+        f"version {model.published.number} ({version_id(model.published.version)})"
+        for model in found
+    ]
 
 
 def _how(model: ModelErasure, last: Attempt) -> list[str]:
@@ -115,22 +143,57 @@ def counted(number: int, thing: str, things: str | None = None) -> str:
 
 def unlearned_limits(models: Sequence[ModelErasure], *, chosen: bool = False) -> tuple[str, ...]:
     """`chosen`: the request named the models that it concerned."""
-    measured = []
-    for model in models:
-        page = model.attempts[-1].first_page
-        if page is not None:
-            measured.append(
-                f"Measured on {counted(page.n_f, 'forget sample')} against "
-                f"{counted(page.n_u, 'unseen sample')} of the data registered with the model of "
-                f"version {version_id(model.published.version)}; other data may show other figures."
-            )
+    measured = [sentence for model in models for sentence in _measured(model)]
     scope = (_CHOSEN,) if chosen else ()
     exact = {model.attempts[-1].method == RETRAIN for model in models}
     method = tuple(
         text for kind, text in ((False, _APPROXIMATE), (True, _RETRAINED)) if kind in exact
     )
     steered = (_STEERED,) if any(model.attempts[-1].mode == GUIDED for model in models) else ()
-    return (*method, *scope, *measured, *steered, _ONLY_THESE_TESTS, _REMAINS, OUT_OF_SCOPE)
+    return (
+        _NAMES,
+        *method,
+        *scope,
+        *measured,
+        *steered,
+        _ONLY_THESE_TESTS,
+        _REMAINS,
+        OUT_OF_SCOPE,
+    )
+
+
+def _measured(model: ModelErasure) -> list[str]:
+    """How far the figures of one model reach: their samples, whose they are, how often tried."""
+    version = version_id(model.published.version)
+    page, whole, own = (
+        model.attempts[-1].first_page,
+        model.forget_set.count,
+        model.own.commitment.count,
+    )
+    found = []
+    if page is not None and page.auc_after is not None:
+        found.append(
+            f"Measured on {counted(page.n_f, 'forget sample')} against "
+            f"{counted(page.n_u, 'unseen sample')} of the data registered with the model of "
+            f"version {version}; other data may show other figures."
+        )
+    else:
+        found.append(
+            f"No attack could be run on version {version}: no figure here shows whether it can "
+            "tell the samples from unseen ones."
+        )
+    if own < whole:
+        found.append(
+            f"The verdict and the figures of version {version} are of the whole run, "
+            f"{counted(whole, 'sample')} of all the requests that it served. Of these {own} "
+            f"{'belongs' if own == 1 else 'belong'} to this request, and nothing follows for them "
+            "alone: a signal that they carry may be lost among the others. Their own figures, if "
+            "there are any, stand apart (`own`) and decided nothing."
+        )
+    judged = sum(one.verdict is not None for one in model.attempts)
+    if judged > 1 and model.attempts[-1].method != RETRAIN:
+        found.append(_TRIED_AGAIN.format(counted(judged, "attempt"), model_id(model.model)))
+    return found
 
 
 def no_match_claims(
@@ -142,8 +205,9 @@ def no_match_claims(
 ) -> tuple[str, ...]:
     claims = [
         f"{counted(len(searched), 'dataset')} searched for "
-        f"{counted(identity_count, 'identity', 'identities')} of the person: no training sample "
-        "was found that a model still has to unlearn."
+        f"{counted(identity_count, 'identity', 'identities')} of the person: nothing was found "
+        "that a model's current version still had to unlearn. Either no training sample is listed "
+        "under these identities, or runs of this service had worked on every one of them before."
     ]
     if held_out_count:
         claims.append(
@@ -152,7 +216,8 @@ def no_match_claims(
         )
     if previously_unlearned:
         claims.append(
-            "The samples of this person were unlearned in the earlier request named here."
+            "For this person an earlier request, named here, ended with a published version. What "
+            "was done then and what tests said of it, the certificate of that request states."
         )
     return tuple(claims)
 

@@ -58,7 +58,7 @@ def rechecks(session: Session, *, now: datetime) -> Iterator[Finding]:
         select(ErasureItem.request_id)
         .where(
             ErasureItem.state == ItemState.NEEDS_DECISION,
-            ErasureItem.reopened_for == Reopening.RELAPSE,
+            ErasureItem.reopened_for == Reopening.RELAPSED,
             ErasureItem.relapses >= MOST_RELAPSES,
         )
         .order_by(ErasureItem.request_id)

@@ -81,7 +81,7 @@ def version_ready(
     model, as does whoever else moves a published item or closes its case.
     """
     model = session.get_one(Model, version.model_id)
-    cause = Cause(Event.REOPENED, SERVICE, now)
+    cause = Cause(Event.TRAINED_ELSEWHERE, SERVICE, now)
     published = session.scalars(
         select(ErasureItem.id)
         .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)

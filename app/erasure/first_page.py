@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.certificates.statement import FirstPage
+from app.certificates.model_erasure import FirstPage
 
 # The score whose AUC leads the page: it orders samples as the loss does.
 LEADING_SCORE = "phi"

@@ -11,13 +11,12 @@ from sqlalchemy.orm import Session
 from app.canonical import instant_text
 from app.certificates import other_ends as wording
 from app.certificates import service
+from app.certificates.model_erasure import ModelErasure, VersionDigest
 from app.certificates.statement import (
-    ModelErasure,
     NotUnlearned,
     RefusedCase,
     ReopenedCase,
     SearchedDataset,
-    VersionDigest,
     WorkedOnAgain,
 )
 from app.erasure.no_match import case_facts, chosen_models, searched_datasets
@@ -27,13 +26,6 @@ from app.erasure.transitions import Event
 from app.ids import certificate_id
 from app.registry.tables import Model, ModelVersion, RegistrationState, VersionState
 from app.version import code_version
-
-# Any other event is stated under its own name.
-_CAUSES = {
-    Event.ROLLED_BACK: "rolled_back",
-    Event.REOPENED: "trained_elsewhere",
-    Event.MODEL_ADDED: "model_added",
-}
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,6 @@ def reopened_case(
     assert replaced is not None, "a completed case has a certificate"
     rested_on = service.published_versions(replaced)
     items = [item for item in _items(session, request) if not ITEM[item.state].ends]
-    cause = _CAUSES.get(event, event.value)
     models = tuple(
         WorkedOnAgain(
             model=item.model_id,
@@ -99,14 +90,14 @@ def reopened_case(
     return ReopenedCase(
         outcome="reopened",
         code_version=code_version(),
-        cause=cause,
+        cause=event,
         reopened_at=now,
         completed_before=before.at,
         outcome_before=before.outcome,
         models=models,
         **case_facts(request, rows=False),
         claims=wording.reopened_claims(
-            cause,
+            event,
             certificate_id(replaced.id),
             models,
             since=instant_text(now),

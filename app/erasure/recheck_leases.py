@@ -163,7 +163,7 @@ def _form(session: Session, model: Model, now: datetime) -> Recheck | None:
         RecheckCase(
             recheck_id=recheck.id,
             item_id=case.item,
-            closing_version_id=case.closing_version,
+            resting_version_id=case.resting_version,
             relapsed=False,
         )
         for case in cases

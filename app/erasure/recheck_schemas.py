@@ -12,15 +12,18 @@ from app.registry.schemas import CurrentVersion
 
 
 class PooledView(BaseModel):
-    """All compared cases together: paired change of the attack's AUC since each was closed."""
+    """All compared cases together: the paired change of the attack's AUC from the version that each
+    rests on."""
 
     cases: int
     samples: int
     unseen: Annotated[int, Field(description="Unseen rows that both versions were asked about.")]
     difference: float
     standard_error: float
-    lower_99: Annotated[float, Field(description="One-sided 99 % bound of the change.")]
-    alarm: Annotated[bool, Field(description="Whether the bound lies above the margin of 0.03.")]
+    lower_99: Annotated[
+        float, Field(description="One-sided 99 % lower confidence bound of the change.")
+    ]
+    alarm: Annotated[bool, Field(description="Whether that bound lies above the margin of 0.03.")]
 
 
 class CaseView(BaseModel):
@@ -28,7 +31,10 @@ class CaseView(BaseModel):
 
     request: RequestId
     item: ItemId
-    closing_version: VersionId
+    resting_version: Annotated[
+        VersionId,
+        Field(description="The version it rests on: the one that its item's run published."),
+    ]
     samples: int | None
     change: float | None
     standard_error: float | None

@@ -36,7 +36,7 @@ LIVE = (RecheckState.QUEUED, RecheckState.RUNNING)
 class Skipped(StrEnum):
     """Why a case could not be compared."""
 
-    CLOSING_VERSION_DESTROYED = "closing_version_destroyed"
+    RESTING_VERSION_DESTROYED = "resting_version_destroyed"
     SAMPLES_DESTROYED = "samples_destroyed"
     NO_UNSEEN_ROWS = "no_unseen_rows"  # of the classes of its samples
 
@@ -96,7 +96,7 @@ class RecheckCase(Base):
         ForeignKey("erasure_items.id"), primary_key=True, index=True
     )
     # What it is compared with: the version of the run that the item rested on.
-    closing_version_id: Mapped[UUID] = mapped_column(ForeignKey("model_versions.id"))
+    resting_version_id: Mapped[UUID] = mapped_column(ForeignKey("model_versions.id"))
     samples: Mapped[int | None]
     change: Mapped[float | None]
     standard_error: Mapped[float | None]

@@ -78,7 +78,7 @@ def _case(case: RecheckCase, request: UUID) -> CaseView:
     return CaseView(
         request=request,
         item=case.item_id,
-        closing_version=case.closing_version_id,
+        resting_version=case.resting_version_id,
         samples=case.samples,
         change=case.change,
         standard_error=case.standard_error,

@@ -1,7 +1,7 @@
 """Which cases nobody has compared yet on a model's current version. Reads only.
 
-A version's answers never change, so a case is compared once on each version, with the version that
-closed it. `Model.recheck_at` says when to look; what there is to do, only the rows say.
+A version's answers never change, so a case is compared once on each version, with the version it
+rests on. `Model.recheck_at` says when to look; what there is to do, only the rows say.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Open(NamedTuple):
     """A published item and the version that it rests on."""
 
     item: UUID
-    closing_version: UUID
+    resting_version: UUID
 
 
 def candidates(session: Session, *, now: datetime) -> list[Candidate]:
@@ -125,7 +125,7 @@ def _published() -> Select[UUID]:
 def _asked_on_the_current_version() -> tuple[Any, ...]:
     return (
         RecheckCase.item_id == ErasureItem.id,
-        RecheckCase.closing_version_id == _Rested.id,
+        RecheckCase.resting_version_id == _Rested.id,
         Recheck.id == RecheckCase.recheck_id,
         Recheck.version_id == _Active.id,
     )

@@ -62,8 +62,7 @@ def relapse(
     locked = lock_items(session, resting | sharing | {item.id for item in working})
     relapsed = [item for item in locked if item.id in resting]
     shared = [item for item in locked if item.id in sharing]
-    requests = {item.request_id for item in [*relapsed, *shared]}
-    lock_requests(session, requests | {item.request_id for item in working})
+    lock_requests(session, {item.request_id for item in [*relapsed, *shared, *working]})
     lineage = session.get_one(ModelVersion, recheck.version_id).lineage_id
     session.execute(
         update(UnlearnedSample)
@@ -75,9 +74,12 @@ def relapse(
         .values(relapsed_at=now)
         .execution_options(synchronize_session=False)
     )
-    cause = Cause(Event.RELAPSED, actor, now)
-    reopen(session, model, relapsed, cause)
-    reopen(session, model, shared, Cause(Event.RELAPSE_SHARED, actor, now))
+    causes = (
+        (relapsed, Cause(Event.RELAPSED, actor, now)),
+        (shared, Cause(Event.RELAPSE_SHARED, actor, now)),
+    )
+    for items, cause in causes:
+        reopen(session, model, items, cause)
     by_item = {case.item_id: case for case in cases}
     for item in relapsed:
         _log(session, model, recheck, item, by_item[item.id], now)
@@ -85,7 +87,8 @@ def relapse(
         publishing.start_again_on_new_base(
             session, keyring, live, model, actor=actor, now=now, event=Event.RELAPSE_SHARED
         )
-    completion.settle(session, keyring, requests, cause)
+    for items, cause in causes:
+        completion.settle(session, keyring, {item.request_id for item in items}, cause)
     return {item.id for item in relapsed}
 
 
@@ -98,7 +101,7 @@ def _still_resting(session: Session, cases: Sequence[RecheckCase]) -> set[UUID]:
             .join(ModelVersion, ModelVersion.run_id == ErasureItem.run_id)
             .where(
                 ErasureItem.id == case.item_id,
-                ModelVersion.id == case.closing_version_id,
+                ModelVersion.id == case.resting_version_id,
                 _open(),
             )
         )
@@ -160,7 +163,7 @@ def _log(
             model=model_id(model.id),
             recheck=recheck_id(recheck.id),
             version=version_id(recheck.version_id),
-            closing_version=version_id(case.closing_version_id),
+            resting_version=version_id(case.resting_version_id),
             samples=case.samples or 0,
             change=case.change or 0.0,
             standard_error=case.standard_error or 0.0,

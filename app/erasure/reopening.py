@@ -9,26 +9,19 @@ from sqlalchemy.orm import Session
 
 from app.erasure.states import ItemState, Reopening
 from app.erasure.tables import ErasureItem
-from app.erasure.transitions import Cause, Event, move_item
+from app.erasure.transitions import Cause, move_item
 from app.registry.tables import Model
 
 # The third relapse of a case is for a person: what comes back twice comes back again.
 MOST_RELAPSES = 3
 
-_REASONS = {
-    Event.ROLLED_BACK: Reopening.ROLLBACK,
-    Event.REOPENED: Reopening.TRAINED_ELSEWHERE,
-    Event.RELAPSED: Reopening.RELAPSE,
-    Event.RELAPSE_SHARED: Reopening.SHARED_RELAPSE,
-}
-
 
 def reopen(session: Session, model: Model, items: Iterable[ErasureItem], cause: Cause) -> None:
     """Published items, locked by the caller, who settles their requests afterwards."""
-    reason = _REASONS[cause.event]
+    reason = Reopening(cause.event)
     for item in items:
-        relapses = item.relapses + (reason is Reopening.RELAPSE)
-        waits_for_a_person = reason is Reopening.RELAPSE and relapses >= MOST_RELAPSES
+        relapses = item.relapses + (reason is Reopening.RELAPSED)
+        waits_for_a_person = reason is Reopening.RELAPSED and relapses >= MOST_RELAPSES
         # A decision starts from the run that the item rested on.
         left = {} if waits_for_a_person else {"run_id": None, "numbers": None}
         move_item(

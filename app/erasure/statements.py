@@ -11,14 +11,13 @@ from sqlalchemy.orm import Session, undefer
 
 from app.certificates import service, wording
 from app.certificates.commitment import Commitment, commit_leaves, leaf_of
-from app.certificates.statement import (
-    AnyCase,
+from app.certificates.model_erasure import (
     Attempt,
     ModelErasure,
     OwnPart,
-    UnlearnedCase,
     VersionDigest,
 )
+from app.certificates.statement import AnyCase, UnlearnedCase
 from app.erasure import announcing, other_ends, reach
 from app.erasure.first_page import first_page
 from app.erasure.no_match import case_facts, no_match_case

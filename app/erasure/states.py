@@ -55,13 +55,14 @@ class RunStep(StrEnum):
 
 
 class Reopening(StrEnum):
-    """Why an item that was published waits again."""
+    """Why an item that was published waits again: the name of the event that moved it, as in the
+    audit log, in callbacks and in the certificate."""
 
-    ROLLBACK = "rollback"
+    ROLLED_BACK = "rolled_back"
     TRAINED_ELSEWHERE = "trained_elsewhere"
-    RELAPSE = "relapse"
+    RELAPSED = "relapsed"
     # Another person's case relapsed, and some samples show both of them.
-    SHARED_RELAPSE = "shared_relapse"
+    RELAPSE_SHARED = "relapse_shared"
 
 
 class Outcome(StrEnum):

@@ -55,7 +55,7 @@ class Event(StrEnum):
     RETRIED = "retried"
     ACCEPTED = "accepted"
     REFUSED = "refused"
-    REOPENED = "reopened"
+    TRAINED_ELSEWHERE = "trained_elsewhere"
     ROLLED_BACK = "rolled_back"
     RELAPSED = "relapsed"
     RELAPSE_SHARED = "relapse_shared"

@@ -92,7 +92,8 @@ def _decide(case: Case, tells_apart: list[str]) -> tuple[VerdictName, str, list[
     if not outside:
         sentence = (
             f"No attack tried told these {_counted(case.n_f)} from unseen ones by more than "
-            f"the margin of {case.policy.delta_auc:.2f}."
+            f"the margins: {case.policy.delta_auc:.2f} for deviations of the attack AUC from 0.5, "
+            f"{case.policy.delta_band:.2f} for the band advantage."
         )
         return VerdictName.WITHIN_MARGIN, sentence, case.inside_the_margin()
     deviating = case.significant_deviation()
@@ -103,10 +104,13 @@ def _decide(case: Case, tells_apart: list[str]) -> tuple[VerdictName, str, list[
         shown = "Nothing is shown either way."
         if tells_apart:
             shown = f"{_capital(_still(tells_apart))} the samples from unseen ones."
-        sentence = f"{_counted(case.n_f)} can exclude only deviations above {plan:.2f}. {shown}"
+        sentence = (
+            f"{_counted(case.n_f)} can exclude only deviations of the attack AUC from 0.5 above "
+            f"{plan:.2f}, where the margin is {case.policy.delta_auc:.2f}. {shown}"
+        )
         reason = f"provable margin {plan:.3f} above the margin {case.policy.delta_auc:.3f}"
         return VerdictName.INSUFFICIENT_DATA, sentence, [reason, *outside]
-    sentence = f"Enough samples, but {outside[0]}."
+    sentence = f"Enough samples, but {outside[0]}: the margins are not shown to hold."
     if tells_apart:
         sentence += f" {_capital(_still(tells_apart))} the samples from unseen ones."
     return VerdictName.NOT_SHOWN, sentence, outside
@@ -159,7 +163,7 @@ def _direction(
     elif now < 0.5:
         sentence = (
             f"These samples now stand out as less familiar than unseen ones: "
-            f"AUC {was:.2f} before, {now:.2f} after, .50 is the target."
+            f"AUC {was:.2f} before, {now:.2f} after, 0.50 is the target."
         )
     else:
         sentence = (

@@ -23,6 +23,9 @@ ATTACKS = {
     "stability_attack": "the stability attack",
 }
 
+# They steer nothing in any mode, and have no margin.
+UNREAD = ("learned_attack", "stability_attack")
+
 
 class Case:
     """One report under one policy at one rung: each method answers one clause of the rule."""
@@ -86,7 +89,7 @@ class Case:
     def unread(self) -> dict[str, float]:
         """p-values of the attacks that steer nothing, where they could be run."""
         found = {}
-        for name in ("learned_attack", "stability_attack"):
+        for name in UNREAD:
             figures = self.report[name]
             if figures is not None and figures["after"]["p_value"] is not None:
                 found[name] = float(figures["after"]["p_value"])
@@ -171,6 +174,12 @@ class Case:
             bounds.append(
                 f"band advantage at most {band[1]:.3f}, margin {self.policy.delta_band:.2f}"
             )
+        found = self.unread()
+        for name in UNREAD:
+            said = "could not be run"
+            if name in found:
+                said = f"p {found[name]:.4f}, above the level {self.hindering_level:.4f}"
+            bounds.append(f"{ATTACKS[name]}: {said}")
         return bounds
 
     def significant_deviation(self) -> list[str]:

@@ -9,7 +9,6 @@ down_revision: str | None = "0008"
 
 def upgrade() -> None:
     op.add_column("certificates", sa.Column("proof", sa.Text()))
-    op.add_column("certificates", sa.Column("checkpoint_size", sa.BigInteger()))
     op.create_table(
         "certificate_reads",
         sa.Column("certificate_id", sa.Uuid(), nullable=False),
@@ -25,5 +24,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("certificate_reads")
-    op.drop_column("certificates", "checkpoint_size")
     op.drop_column("certificates", "proof")

@@ -13,7 +13,7 @@ from migrations.types import Json, Time, one_of
 revision: str = "0013"
 down_revision: str | None = "0012"
 
-REASONS = ("rollback", "trained_elsewhere", "relapse", "shared_relapse")
+REASONS = ("rolled_back", "trained_elsewhere", "relapsed", "relapse_shared")
 ERRORS = (
     *("crashed", "out_of_memory", "storage", "missing_data"),
     *("architecture", "numerical", "settings", "internal"),
@@ -106,7 +106,7 @@ def _cases() -> None:
         "recheck_cases",
         sa.Column("recheck_id", sa.Uuid(), nullable=False),
         sa.Column("item_id", sa.Uuid(), nullable=False),
-        sa.Column("closing_version_id", sa.Uuid(), nullable=False),
+        sa.Column("resting_version_id", sa.Uuid(), nullable=False),
         sa.Column("samples", sa.Integer()),
         sa.Column("change", sa.Double()),
         sa.Column("standard_error", sa.Double()),
@@ -115,12 +115,12 @@ def _cases() -> None:
         sa.Column("relapsed", sa.Boolean(), nullable=False),
         sa.Column(
             "skipped",
-            one_of("skipped", "closing_version_destroyed", "samples_destroyed", "no_unseen_rows"),
+            one_of("skipped", "resting_version_destroyed", "samples_destroyed", "no_unseen_rows"),
         ),
         sa.ForeignKeyConstraint(
-            ["closing_version_id"],
+            ["resting_version_id"],
             ["model_versions.id"],
-            name="fk_recheck_cases_closing_version_id",
+            name="fk_recheck_cases_resting_version_id",
         ),
         sa.ForeignKeyConstraint(["item_id"], ["erasure_items.id"], name="fk_recheck_cases_item_id"),
         sa.ForeignKeyConstraint(

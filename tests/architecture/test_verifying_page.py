@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.certificates import verify
+from app.certificates.other_ends import CAUSES
+from app.erasure.states import Reopening
+from app.erasure.transitions import Event
 from tests.architecture.test_docs import DOCS, table_rows
 
 PAGE = (DOCS / "verifying.md").read_text()
@@ -101,3 +104,10 @@ def test_the_page_names_every_option_of_the_verifier(capsys: pytest.CaptureFixtu
         verify.main(["--help"])
     options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
     assert options == {name for name in re.findall(r"`(--[a-z]+)", section("Check them"))}
+
+
+def test_the_codes_for_opening_a_case_again_are_the_same_everywhere() -> None:
+    page = (DOCS / "rechecks.md").read_text().split("\n## Why a case is opened again\n")[1]
+    explained = {row[0] for row in table_rows(page.split("\n## ")[0])[1:]}
+    assert explained == set(CAUSES) == {*Reopening, Event.MODEL_ADDED}
+    assert explained <= set(Event)

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from app.audit import merkle, notes
 from app.audit.tables import PendingEntry
+from app.certificates.verify import check_inclusion, parse_proof
 from app.keys.scopes import Scope
 from app.runtime import Runtime
 from app.signing import read_public_pem
@@ -100,7 +101,7 @@ def test_every_inclusion_proof_leads_from_the_entry_to_the_root(
         assert (proof["index"], proof["tree_size"]) == (index, size or ENTRIES)
         leaf, root = bytes.fromhex(proof["leaf_hash"]), bytes.fromhex(proof["root"])
         hashes = [bytes.fromhex(digest) for digest in proof["hashes"]]
-        assert merkle.verify_inclusion(leaf, index, size or ENTRIES, hashes, root)
+        check_inclusion(leaf, index, size or ENTRIES, hashes, root)
         assert get(auditor, "/proof/inclusion", leaf_hash=proof["leaf_hash"], **chosen) == proof
 
 
@@ -112,11 +113,12 @@ def test_a_proof_as_text_needs_nothing_but_the_entry_and_the_key(
         f"{AUDIT}/proof/inclusion", params={"index": 2}, headers={"Accept": "text/plain"}
     )
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
-    proof = notes.parse_proof(answer.text)
-    head = proof.checkpoint.checkpoint
-    assert proof.checkpoint.verify(sealed.signer.public)
+    index, hashes, note = parse_proof(answer.text)
+    signed = notes.parse(note)
+    head = signed.checkpoint
+    assert signed.verify(sealed.signer.public)
     leaf = bytes.fromhex(entry["leaf_hash"])
-    assert merkle.verify_inclusion(leaf, proof.index, head.size, proof.hashes, head.root)
+    check_inclusion(leaf, index, head.size, hashes, head.root)
     unsigned = auditor.get(
         f"{AUDIT}/proof/inclusion",
         params={"index": 2, "tree_size": 9},

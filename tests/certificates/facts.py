@@ -1,33 +1,36 @@
 """A certificate's facts, invented for the tests."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from app.canonical import instant_text
 from app.certificates import other_ends, wording
 from app.certificates.commitment import commit
-from app.certificates.statement import (
+from app.certificates.model_erasure import (
     Attempt,
-    Destruction,
     FirstPage,
     ModelErasure,
+    OwnPart,
+    VersionDigest,
+)
+from app.certificates.statement import (
+    Destruction,
     NoMatchCase,
     NotUnlearned,
-    OwnPart,
     RefusedCase,
     ReopenedCase,
     Replaced,
     SearchedDataset,
     Times,
     UnlearnedCase,
-    VersionDigest,
     WorkedOnAgain,
 )
+from app.erasure.deadlines import LAWS, due_at
 from app.ids import certificate_id
 
 SALT = bytes(range(32))
-REFS = [bytes([number]) * 32 for number in range(1, 6)]
+REFS = [bytes([number]) * 32 for number in range(1, 101)]
 
 
 def uuid(number: int) -> UUID:
@@ -41,7 +44,10 @@ def at(day: int, hour: int = 12) -> datetime:
     return datetime(2026, 3, day, hour, tzinfo=UTC)
 
 
-TIMES = Times(submitted=at(1), received=at(1, 13), due=at(31), completed=at(2))
+COMPLETED = at(2)
+TIMES = Times(
+    submitted=at(1), received=at(1, 13), due=due_at(at(1), LAWS["gdpr"]), completed=COMPLETED
+)
 
 PAGE = FirstPage(
     n_f=100,
@@ -64,6 +70,27 @@ PAGE = FirstPage(
     accuracy_change_low=-0.01,
     accuracy_change_high=0.002,
 )
+# Of an attempt on the same version and the same samples that its tests rejected.
+STILL_KNOWN = PAGE.model_copy(
+    update={
+        "auc_after": 0.631,
+        "auc_low": 0.58,
+        "auc_high": 0.68,
+        "margin_proved": 0.18,
+        "band_after": 0.36,
+        "band_upper": 0.43,
+        "rf_jsd_after": 0.02,
+        "same_model_p": 0.004,
+        "accuracy_after": 0.975,
+        "accuracy_change": -0.001,
+        "accuracy_change_low": -0.006,
+        "accuracy_change_high": 0.004,
+    }
+)
+WITHIN = (
+    "No attack tried told these 100 samples from unseen ones by more than the margins: 0.10 for "
+    "deviations of the attack AUC from 0.5, 0.15 for the band advantage."
+)
 
 
 def attempt(run: UUID = RUN, *, rung: int = 0, **changes: Any) -> Attempt:
@@ -79,12 +106,40 @@ def attempt(run: UUID = RUN, *, rung: int = 0, **changes: Any) -> Attempt:
         "seed": 17,
         "code_version": "0.1.0",
         "device": "NVIDIA H200 (cuda:0)",
-        "started": at(1, 14),
-        "finished": at(1, 15),
+        "started": at(2, 10 + rung),
+        "finished": at(2, 11 + rung),
         "verdict": "within_margin",
         "first_page": PAGE,
     }
     return Attempt.model_validate(facts | changes)
+
+
+def own_figures(samples: int, **changes: Any) -> dict[str, Any]:
+    """What a run says of one request's samples."""
+    facts: dict[str, Any] = {
+        "samples": samples,
+        "n": samples,
+        "excluded": 0,
+        "mean_before": 0.71,
+        "mean_after": 0.55,
+        "range_low": 0.1,
+        "range_high": 0.9,
+        "q": 0.6,
+        "flagged": False,
+        "verdict": "within_margin",
+        "outcome": "unlearned",
+    }
+    return facts | changes
+
+
+def planned(*weights: str, completed: datetime = COMPLETED, rows: bool = True) -> list[Destruction]:
+    """What completing a case announces for the end of its rollback window."""
+    when = completed + timedelta(days=7)
+    what = ["links", *(["data_rows"] if rows else [])]
+    return [
+        *(Destruction(what=one, state="planned", at=when) for one in what),
+        *(Destruction(what="weights", state="planned", at=when, sha256=one) for one in weights),
+    ]
 
 
 def model(**changes: Any) -> ModelErasure:
@@ -94,14 +149,23 @@ def model(**changes: Any) -> ModelErasure:
         "base": VersionDigest(version=uuid(10), number=1, sha256="a" * 64),
         "published": VersionDigest(version=uuid(11), number=2, sha256="b" * 64),
         "forget_set": commit(REFS, SALT),
-        "own": OwnPart(commitment=commit(REFS[:2], SALT), held_out_count=1, figures={"n": 2}),
+        "own": OwnPart(commitment=commit(REFS[:2], SALT), held_out_count=1, figures=own_figures(2)),
         "attempts": (
-            attempt(FIRST_RUN, state="rejected", verdict="distinguishable"),
+            attempt(FIRST_RUN, state="rejected", verdict="distinguishable", first_page=STILL_KNOWN),
             attempt(rung=1, follows=FIRST_RUN),
         ),
         "verdict": "within_margin",
-        "verdict_sentence": "No attack tried told these 100 samples from unseen ones.",
-        "report": {"sizes": {"n_f": 100}, "reasons": {"person_null": "too few unseen persons"}},
+        "verdict_sentence": WITHIN,
+        "report": {
+            "sizes": {"n_f": 100},
+            "utility": {"n": 700},
+            "learned_attack": {
+                "before": {"auc": 0.7, "p_value": 0.001},
+                "after": {"auc": 0.52, "p_value": 0.3},
+            },
+            "accuracy": {"forget": {"before": {"value": 1.0}, "after": {"value": 0.99}}},
+            "reasons": {"person_null": "too few unseen persons"},
+        },
         "policy": {"delta_auc": 0.1, "delta_band": 0.15},
         "recipient_count": None,
     }
@@ -120,9 +184,7 @@ def unlearned(*models: ModelErasure, **changes: Any) -> UnlearnedCase:
         "earlier_request": None,
         "outcome": "unlearned",
         "models": about,
-        "destruction": (
-            Destruction(what="superseded_weights", state="planned", at=at(9), sha256="a" * 64),
-        ),
+        "destruction": planned(*{one.base.sha256 for one in about}),
         "claims": wording.unlearned_claims(about, accepted=False),
         "limits": wording.unlearned_limits(about),
     }
@@ -134,7 +196,7 @@ def no_match(**changes: Any) -> NoMatchCase:
     facts: dict[str, Any] = {
         "controller": CONTROLLER,
         "request": REQUEST,
-        "times": TIMES,
+        "times": TIMES.model_copy(update={"completed": at(1, 13)}),
         "regulation": "gdpr",
         "legal_ground": None,
         "reason_code": "no_samples",
@@ -145,7 +207,7 @@ def no_match(**changes: Any) -> NoMatchCase:
         "identity_count": 1,
         "held_out_count": 0,
         "searched_at": at(1, 13),
-        "destruction": (),
+        "destruction": planned(completed=at(1, 13), rows=False),
         "claims": wording.no_match_claims(
             searched, identity_count=1, held_out_count=0, previously_unlearned=False
         ),
@@ -188,15 +250,6 @@ def refused(*models: ModelErasure, **changes: Any) -> RefusedCase:
 
 
 def reopened(**changes: Any) -> ReopenedCase:
-    again = (
-        WorkedOnAgain(
-            model=MODEL,
-            name="digits",
-            current=VersionDigest(version=uuid(10), number=1, sha256="a" * 64),
-            withdrawn=VersionDigest(version=uuid(11), number=2, sha256="b" * 64),
-        ),
-    )
-    earlier = uuid(40)
     facts: dict[str, Any] = {
         "controller": CONTROLLER,
         "request": REQUEST,
@@ -211,16 +264,24 @@ def reopened(**changes: Any) -> ReopenedCase:
         "reopened_at": at(5),
         "completed_before": at(2),
         "outcome_before": "unlearned",
-        "models": again,
-        "replaces": Replaced(certificate=earlier, payload_sha256="e" * 64),
-        "destruction": (),
-        "claims": other_ends.reopened_claims(
-            "rolled_back",
-            certificate_id(earlier),
-            again,
-            since=instant_text(at(5)),
-            completed=instant_text(at(2)),
+        "models": (
+            WorkedOnAgain(
+                model=MODEL,
+                name="digits",
+                current=VersionDigest(version=uuid(10), number=1, sha256="a" * 64),
+                withdrawn=VersionDigest(version=uuid(11), number=2, sha256="b" * 64),
+            ),
         ),
+        "replaces": Replaced(certificate=uuid(40), payload_sha256="e" * 64),
+        "destruction": (),
         "limits": other_ends.reopened_limits(),
     }
-    return ReopenedCase.model_validate(facts | changes)
+    facts |= changes
+    claims = other_ends.reopened_claims(
+        facts["cause"],
+        certificate_id(facts["replaces"].certificate),
+        facts["models"],
+        since=instant_text(facts["reopened_at"]),
+        completed=instant_text(facts["completed_before"]),
+    )
+    return ReopenedCase.model_validate({"claims": claims, **facts})

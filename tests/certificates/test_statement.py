@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from app.certificates import wording
 from app.certificates.commitment import commit
+from app.certificates.model_erasure import OwnPart
 from app.certificates.other_ends import (
     CAUSES,
     GROUNDS,
@@ -17,19 +18,22 @@ from app.certificates.other_ends import (
     reopened_limits,
 )
 from app.certificates.sentences import LONGEST_SENTENCE
-from app.certificates.statement import OwnPart, Statement, statement_of
+from app.certificates.statement import Statement, statement_of
 from tests.certificates.facts import (
     PAGE,
     REFS,
+    RUN,
     SALT,
     TIMES,
     at,
     attempt,
     model,
     no_match,
+    own_figures,
     refused,
     reopened,
     unlearned,
+    uuid,
 )
 
 
@@ -65,7 +69,7 @@ def test_times_are_written_in_utc_whatever_zone_they_came_in() -> None:
     assert payload(unlearned(times=moved))["predicate"]["times"] == {
         "submitted": "2026-03-01T12:00:00.000000Z",
         "received": "2026-03-01T13:00:00.000000Z",
-        "due": "2026-03-31T12:00:00.000000Z",
+        "due": "2026-04-01T23:59:59.000000Z",
         "extended_due": None,
         "completed": "2026-03-02T12:00:00.000000Z",
     }
@@ -79,7 +83,7 @@ def test_every_attempt_stands_in_it_with_its_figures() -> None:
     ]
     assert about["attempts"][1]["first_page"]["auc_before"] == 0.659
     assert about["attempts"][1]["config"] == {"alpha": 6.0, "lr": 0.0003, "epochs": 10}
-    assert about["forget_set"]["count"] == 5
+    assert about["forget_set"]["count"] == 100
     assert about["own"]["commitment"]["count"] == 2
 
 
@@ -168,8 +172,10 @@ def test_the_service_s_own_sentences_promise_nothing() -> None:
 
 def test_claims_and_limits_say_what_they_must() -> None:
     claims = " ".join(wording.unlearned_claims((model(),), accepted=False))
-    assert "forget set of 5 training samples, of which 2 belong to this request" in claims
-    assert "No attack tried told these 100 samples from unseen ones." in claims
+    assert "forget set of 100 training samples, of which 2 belong to this request" in claims
+    assert (
+        "No attack tried told these 100 samples from unseen ones by more than the margins" in claims
+    )
     limits = " ".join(wording.unlearned_limits((model(),)))
     for needed in (
         "approximate",
@@ -249,3 +255,67 @@ def test_a_refusal_is_about_the_weights_it_left_or_else_about_the_datasets_searc
 
 def test_a_reopened_case_is_about_the_weights_that_are_current_now() -> None:
     assert payload(reopened())["subject"] == [{"name": "digits", "digest": {"sha256": "a" * 64}}]
+
+
+def whole_run() -> OwnPart:
+    return OwnPart(commitment=commit(REFS, SALT), held_out_count=0, figures=None)
+
+
+def test_a_part_of_a_run_is_told_apart_from_the_run() -> None:
+    limits = " ".join(wording.unlearned_limits((model(),)))
+    assert "are of the whole run, 100 samples of all the requests that it served" in limits
+    assert "Of these 2 belong to this request, and nothing follows for them alone" in limits
+    one = OwnPart(commitment=commit(REFS[:1], SALT), held_out_count=0, figures=None)
+    assert "Of these 1 belongs to" in " ".join(wording.unlearned_limits((model(own=one),)))
+    alone = " ".join(wording.unlearned_limits((model(own=whole_run()),)))
+    assert "whole run" not in alone
+
+
+def test_attempts_that_were_judged_before_are_told_with_what_follows_for_the_figures() -> None:
+    limits = " ".join(wording.unlearned_limits((model(),)))
+    assert "2 attempts on model mdl_0195a000000070008000000000000003 were judged" in limits
+    assert "figures tend to look better than they are" in limits
+    once = (attempt(),)
+    assert "were judged" not in " ".join(wording.unlearned_limits((model(attempts=once),)))
+
+
+def test_an_attempt_that_no_test_judged_and_a_retrained_version_were_not_chosen_by_figures() -> (
+    None
+):
+    stopped = attempt(RUN, state="superseded", verdict=None, first_page=None)
+    again = (stopped, attempt(follows=RUN))
+    assert "were judged" not in " ".join(wording.unlearned_limits((model(attempts=again),)))
+    retrained = (attempt(state="rejected"), attempt(follows=RUN, rung=1, method="retrain"))
+    assert "were judged" not in " ".join(wording.unlearned_limits((model(attempts=retrained),)))
+
+
+def test_where_no_attack_could_be_run_no_figure_is_said_to_show_anything() -> None:
+    for page in (None, PAGE.model_copy(update={"auc_after": None})):
+        limits = " ".join(wording.unlearned_limits((model(attempts=(attempt(first_page=page),)),)))
+        assert "no figure here shows whether it can tell the samples" in limits
+        assert "Measured on" not in limits
+
+
+def test_the_version_that_a_decision_published_is_named() -> None:
+    mine, other = model(), model(published={"version": uuid(12), "number": 7, "sha256": "c" * 64})
+    accepted = OwnPart(
+        commitment=commit(REFS[:2], SALT),
+        held_out_count=0,
+        figures=own_figures(2, outcome="unlearned_accepted"),
+    )
+    both = " ".join(
+        wording.unlearned_claims((mine, other.model_copy(update={"own": accepted})), accepted=True)
+    )
+    assert "The tests rejected version 7 (ver_" in both and "rejected version 2" not in both
+    assert "rejected version 2 (" in " ".join(wording.unlearned_claims((mine,), accepted=True))
+    unknown = " ".join(wording.unlearned_claims((mine, other), accepted=True))
+    assert "rejected a version named here" in unknown
+
+
+def test_a_search_that_found_nothing_says_what_that_can_mean() -> None:
+    claims = wording.no_match_claims(
+        no_match().searched, identity_count=1, held_out_count=0, previously_unlearned=True
+    )
+    assert "nothing was found that a model's current version still had to unlearn" in claims[0]
+    assert "or runs of this service had worked on every one of them before" in claims[0]
+    assert "ended with a published version" in claims[1]

@@ -13,15 +13,29 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app.certificates import statement, verify
+from app.certificates import model_erasure, statement, verify
+from app.certificates.statement import AnyCase
 from app.certificates.verify import Flaw, main
-from tests.certificates.facts import model, no_match, refused, reopened, unlearned, uuid
+from app.erasure.deadlines import LAWS, due_at
+from tests.certificates.facts import (
+    PAGE,
+    TIMES,
+    at,
+    attempt,
+    model,
+    no_match,
+    refused,
+    reopened,
+    unlearned,
+    uuid,
+)
 from tests.certificates.sealed import OURS, THEIRS, numbered, payload_of, sealed
 from tests.certificates.vectors import FOLDER
 
 GOOD = FOLDER / "good-unlearned.json"
 KEY = FOLDER / "public.pem"
 OTHER = FOLDER / "other-public.pem"
+EXTENDED = due_at(at(1), LAWS["gdpr"], extended=True)
 Says = pytest.CaptureFixture[str]
 
 
@@ -59,18 +73,90 @@ def test_every_check_is_printed_and_after_it_what_was_found(capsys: Says) -> Non
         "statement:",
         "facts:",
         "entry:",
+        "proof:",
         "checkpoint:",
         "inclusion:",
     ]
     for needed in (
         "req_0195a000000070008000000000000002",
         "crt_0195a000000070008000000000000064",
-        f"digits, SHA-256 {'b' * 64}",
+        f'"digits", SHA-256 {"b" * 64}',
+        "submitted    2026-03-01T12:00:00.000000Z",
+        "received     2026-03-01T13:00:00.000000Z",
+        "due          2026-04-01T23:59:59.000000Z",
+        "completed    2026-03-02T12:00:00.000000Z",
+        "verdict      within_margin, on the whole run",
+        "band advantage 0.440 before, 0.050 after, one-sided 95 % upper bound 0.120",
+        "accuracy on unseen data (700 samples) 0.976 before, 0.972 after, change -0.004",
+        "learned attack: AUC 0.700 before, 0.520 after, p 0.300",
+        "accuracy on the forget samples 1.000 before, 0.990 after",
+        "own part     2 of the run's 100 samples; 1 more held out; mean percentile 0.710 before",
+        "recipients   not known",
+        f"to destroy   2026-03-09T12:00:00.000000Z: a file of earlier weights, SHA-256 {'a' * 64}",
         "attack AUC 0.659 before, 0.512 after, 90 % interval 0.460 to 0.560",
-        "No attack tried told these 100 samples from unseen ones.",
+        "No attack tried told these 100 samples from unseen ones by more than the margins",
         "They do not show that what it says is true",
     ):
         assert needed in said, needed
+
+
+def printed(case: AnyCase, folder: Path, capsys: Says) -> str:
+    case = numbered(case, uuid(50))
+    bundle = folder / "bundle.json"
+    bundle.write_bytes(sealed(payload_of(case), case))
+    assert main([str(bundle), "--key", str(KEY)]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_verdict_without_figures_is_printed_all_the_same(tmp_path: Path, capsys: Says) -> None:
+    alone = attempt(first_page=None, verdict="no_valid_reference")
+    said = printed(
+        unlearned(
+            model(attempts=(alone,), verdict="no_valid_reference", recipient_count=3, report={})
+        ),
+        tmp_path,
+        capsys,
+    )
+    assert "verdict      no_valid_reference, on the whole run" in said
+    assert "measured     no figures" in said
+    assert "recipients   3 (had pulled weights that were trained on the person's samples)" in said
+
+
+def test_a_figure_that_was_not_computed_is_said_to_be_so(tmp_path: Path, capsys: Says) -> None:
+    page = PAGE.model_copy(update=dict.fromkeys(("band_before", "band_after", "band_upper")))
+    own = model().own.model_copy(update={"figures": None})
+    said = printed(
+        unlearned(model(attempts=(attempt(first_page=page),), own=own)), tmp_path, capsys
+    )
+    assert "band advantage not computed before, not computed after" in said
+    assert (
+        "own part     2 of the run's 100 samples; 1 more held out; no figures of their own" in said
+    )
+
+
+def test_the_end_of_each_case_is_printed_with_its_time(tmp_path: Path, capsys: Says) -> None:
+    for case, needed in (
+        (no_match(), "searched     2026-03-01T13:00:00.000000Z"),
+        (refused(), "refused      2026-03-04T12:00:00.000000Z"),
+        (refused(), "completed    not completed"),
+        (refused(), "destroyed    nothing is stated as destroyed, or as planned to be"),
+        (
+            reopened(),
+            "completed    2026-03-02T12:00:00.000000Z as unlearned; no longer since "
+            "2026-03-05T12:00:00.000000Z, cause rolled_back",
+        ),
+        (
+            unlearned(times=TIMES.model_copy(update={"extended_due": EXTENDED})),
+            "due          2026-04-01T23:59:59.000000Z, extended to 2026-06-01T23:59:59.000000Z",
+        ),
+    ):
+        assert needed in printed(case, tmp_path, capsys)
+    closed = (FOLDER / "good-closed.json").read_bytes()
+    (tmp_path / "closed.json").write_bytes(closed)
+    assert main([str(tmp_path / "closed.json"), "--key", str(KEY)]) == 0
+    said = capsys.readouterr().out
+    assert "destroyed    2026-03-09T12:00:00.000000Z: what links the person to samples, 3" in said
+    assert "to destroy" not in said
 
 
 def test_a_flaw_is_told_after_the_checks_that_held(capsys: Says) -> None:
@@ -230,10 +316,10 @@ def test_the_verifier_knows_exactly_the_fields_that_the_service_writes() -> None
     for outcome, kind in cases:
         assert verify._PREDICATES[outcome].keys() == kind.model_fields.keys()
     for shape, part in (
-        (verify._MODEL, statement.ModelErasure),
-        (verify._ATTEMPT, statement.Attempt),
-        (verify._FIRST_PAGE, statement.FirstPage),
-        (verify._VERSION, statement.VersionDigest),
+        (verify._MODEL, model_erasure.ModelErasure),
+        (verify._ATTEMPT, model_erasure.Attempt),
+        (verify._FIRST_PAGE, model_erasure.FirstPage),
+        (verify._VERSION, model_erasure.VersionDigest),
         (verify._SEARCHED, statement.SearchedDataset),
         (verify._NOT_UNLEARNED, statement.NotUnlearned),
         (verify._AGAIN, statement.WorkedOnAgain),

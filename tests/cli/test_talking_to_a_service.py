@@ -261,7 +261,7 @@ RECHECK = {
             "standard_error": None,
             "q": None,
             "relapsed": False,
-            "skipped": "closing_version_destroyed",
+            "skipped": "resting_version_destroyed",
         },
     ],
 }
@@ -282,7 +282,7 @@ def test_a_re_check_shows_each_case_and_why_one_was_not_compared(
     result = lotus_here("status", RECHECK["id"])
     assert result.code == 0
     assert "+0.310 (se 0.040)" in result.out and "relapsed" in result.out
-    assert "closing_version_destroyed" in result.out
+    assert "resting_version_destroyed" in result.out
 
 
 def test_a_request_says_that_it_was_reopened_and_what_its_last_re_check_found(
@@ -293,8 +293,8 @@ def test_a_request_says_that_it_was_reopened_and_what_its_last_re_check_found(
         {**ITEM, "id": "itm_1", "last_recheck": {**last, "change": 0.31, "relapsed": True}},
         {**ITEM, "id": "itm_2", "last_recheck": {**last, "change": 0.01}},
     ]
-    why = {"reopened_at": "2026-02-01T12:00:00Z", "reopened_for": "relapse"}
+    why = {"reopened_at": "2026-02-01T12:00:00Z", "reopened_for": "relapsed"}
     service(httpx2.Response(200, json={**REQUEST, **why, "items": items}))
     result = lotus_here("status", REQUEST["id"])
-    assert "reopened: relapse, 2026-02-01 12:00 UTC" in result.out
+    assert "reopened: relapsed, 2026-02-01 12:00 UTC" in result.out
     assert "relapsed, +0.310" in result.out and "held, +0.010" in result.out

@@ -184,7 +184,7 @@ def test_a_clean_version_raises_no_alarm_and_one_that_knows_a_person_again_reope
         assert found.relapsed_count == sum(relapsed.values())
 
         reopened = service.client.get_request(case.id)
-        assert (reopened.state, reopened.reopened_for) == ("scheduled", "relapse")
+        assert (reopened.state, reopened.reopened_for) == ("scheduled", "relapsed")
         assert reopened.items[0].relapses == 1
         untouched = [planted.id] if relapsed[other.id] else [planted.id, other.id]
         for one in untouched:

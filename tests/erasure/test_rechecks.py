@@ -89,7 +89,7 @@ def test_a_later_version_is_compared_once_with_the_version_that_closed_each_case
     with runtime.database.read() as session:
         numbers = session.scalars(
             select(ModelVersion.number)
-            .join(RecheckCase, RecheckCase.closing_version_id == ModelVersion.id)
+            .join(RecheckCase, RecheckCase.resting_version_id == ModelVersion.id)
             .where(RecheckCase.recheck_id == fence.recheck_id)
             .order_by(RecheckCase.item_id)
         ).all()
@@ -104,7 +104,7 @@ def test_a_relapse_reopens_its_case_and_the_next_run_takes_the_samples_once_more
     relapse(cases, hand, ada)
     body = cases.get(ada)
     assert (body["state"], body["outcome"], body["closes_at"]) == ("scheduled", None, None)
-    assert (body["reopened_for"], body["items"][0]["relapses"]) == ("relapse", 1)
+    assert (body["reopened_for"], body["items"][0]["relapses"]) == ("relapsed", 1)
     assert body["reopened_at"] == body["items"][0]["reopened_at"]
     last = body["items"][0]["last_recheck"]
     assert (last["relapsed"], last["change"], last["q"]) == (True, 0.3, 0.002)
@@ -178,7 +178,12 @@ def test_a_case_that_shares_a_sample_with_a_relapsed_one_is_reopened_with_it(
         "scheduled",
         "completed",
     )
-    assert cases.get(ben)["reopened_for"] == "shared_relapse"
+    assert cases.get(ben)["reopened_for"] == "relapse_shared"
+    with runtime.database.read() as session:
+        rows = session.scalars(select(Certificate.payload).order_by(Certificate.id)).all()
+    stated = [json.loads(row)["predicate"] for row in rows]
+    causes = {one["request"]: one["cause"] for one in stated if one["outcome"] == "reopened"}
+    assert causes == {ada: "relapsed", ben: "relapse_shared"}
     assert cases.item(ben)["relapses"] == 0
     fence = hand.must_claim(soon())
     assert facts(runtime, "erasure:run:formed")[-1]["forget_count"] == 4  # ada's, ben's among them
@@ -454,7 +459,7 @@ def test_a_skipped_case_says_why_and_is_not_asked_again(cases: Cases, hand: Hand
     fence = hand.must_claim_recheck(soon())
     hand.end_recheck(fence, soon(), skipped=hand.cases_of(fence))
     last = cases.item(ada)["last_recheck"]
-    assert (last["skipped"], last["change"]) == ("closing_version_destroyed", None)
+    assert (last["skipped"], last["change"]) == ("resting_version_destroyed", None)
     assert nothing_is_due(hand)
     detail = cases.api.get(f"/api/v1/rechecks/{recheck_id(fence.recheck_id)}").json()
     assert (detail["pooled"], detail["cases"][0]["relapsed"]) == (None, False)

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from app.erasure.verdict import Verdict, VerdictName, VerificationPolicy, judge
 from app.erasure.verdict_clauses import Case
-from workers.unlearning.rechecks import level_for_runs
 
 POLICY = VerificationPolicy()
 FORBIDDEN = ("erased", "forgotten", "compliant", "equivalent to retraining")
@@ -133,7 +132,8 @@ def test_all_intervals_and_the_band_inside_their_margins_are_within() -> None:
     found = verdict(clean())
     assert found.name is VerdictName.WITHIN_MARGIN
     assert found.sentence == (
-        "No attack tried told these 100 samples from unseen ones by more than the margin of 0.10."
+        "No attack tried told these 100 samples from unseen ones by more than the margins: "
+        "0.10 for deviations of the attack AUC from 0.5, 0.15 for the band advantage."
     )
     assert (found.publish, found.outcome, found.tells_apart) == (True, "unlearned", [])
 
@@ -319,7 +319,8 @@ def test_sets_that_cannot_prove_the_margin_are_insufficient() -> None:
     found = verdict(small())
     assert found.name is VerdictName.INSUFFICIENT_DATA
     assert found.sentence == (
-        "10 samples can exclude only deviations above 0.27. Nothing is shown either way."
+        "10 samples can exclude only deviations of the attack AUC from 0.5 above 0.27, "
+        "where the margin is 0.10. Nothing is shown either way."
     )
     assert (found.publish, found.outcome) == (True, "unlearned_not_testable")
 
@@ -328,7 +329,8 @@ def test_too_little_data_never_hides_an_attack_that_works() -> None:
     found = verdict(small() | {"learned_attack": {"after": {"p_value": 0.002}}})
     assert found.name is VerdictName.INSUFFICIENT_DATA
     assert found.sentence == (
-        "10 samples can exclude only deviations above 0.27. "
+        "10 samples can exclude only deviations of the attack AUC from 0.5 above 0.27, "
+        "where the margin is 0.10. "
         "The learned attack still tells the samples from unseen ones."
     )
 
@@ -375,10 +377,9 @@ def test_an_owner_may_ask_for_a_higher_level_than_the_default() -> None:
     assert judge(far, POLICY).name is not VerdictName.DISTINGUISHABLE
 
 
-def test_the_library_and_the_rule_share_the_level_for_many_runs() -> None:
-    for runs in (1, 49, 50, 51, 1_000):
-        case = Case(clean(), POLICY, rung=0, runs=runs)
-        assert case.level == level_for_runs(runs)
+@pytest.mark.parametrize(("runs", "level"), [(1, 0.01), (50, 0.01), (51, 0.5 / 51), (200, 0.0025)])
+def test_many_runs_share_half_a_false_alarm_in_thirty_days(runs: int, level: float) -> None:
+    assert Case(clean(), POLICY, rung=0, runs=runs).level == pytest.approx(level)
 
 
 def test_a_strong_signal_is_found_in_few_samples_too() -> None:

@@ -192,7 +192,7 @@ class Hand:
         found = Found(
             pooled if compared else None,
             compared,
-            dict.fromkeys(skipped, Skipped.CLOSING_VERSION_DESTROYED),
+            dict.fromkeys(skipped, Skipped.RESTING_VERSION_DESTROYED),
         )
         with self.runtime.database.write() as session:
             return recheck_ends.finish(

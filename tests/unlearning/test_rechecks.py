@@ -1,4 +1,4 @@
-"""Levels over many runs, and which closed cases a new version of a model has brought back."""
+"""Which completed cases a new version of a model has brought back."""
 
 import math
 
@@ -12,21 +12,9 @@ from workers.unlearning.rechecks import (
     InvalidLevel,
     case_alarms,
     change,
-    level_for_runs,
     pooled_alarm,
     recheck,
 )
-
-
-@pytest.mark.parametrize(("runs", "level"), [(1, 0.01), (50, 0.01), (51, 0.5 / 51), (200, 0.0025)])
-def test_many_runs_share_half_a_false_alarm_in_thirty_days(runs: int, level: float) -> None:
-    assert level_for_runs(runs) == pytest.approx(level)
-
-
-@pytest.mark.parametrize("runs", [0, -3])
-def test_the_run_that_asks_counts_itself(runs: int) -> None:
-    with pytest.raises(InvalidLevel, match="at least 1"):
-        level_for_runs(runs)
 
 
 def test_a_change_splits_its_error_into_own_and_unseen_samples() -> None:

@@ -233,7 +233,7 @@ def test_a_case_of_one_sample_is_compared(front: Front, hand: Hand, cases: Cases
     assert case_of(front.runtime, fence).samples == 1
 
 
-def test_a_case_whose_closing_version_is_destroyed_says_so(
+def test_a_case_whose_resting_version_is_destroyed_says_so(
     front: Front, hand: Hand, cases: Cases
 ) -> None:
     published(front, hand, cases, "ada", shifted(1))
@@ -247,7 +247,7 @@ def test_a_case_whose_closing_version_is_destroyed_says_so(
     ended, fence = attempted(front, hand)
     assert ended is RecheckState.DONE
     case = case_of(front.runtime, fence)
-    assert (case.skipped, case.change) == (Skipped.CLOSING_VERSION_DESTROYED, None)
+    assert (case.skipped, case.change) == (Skipped.RESTING_VERSION_DESTROYED, None)
     assert row_of(front.runtime, fence).pooled is None
 
 

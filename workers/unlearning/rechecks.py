@@ -1,10 +1,10 @@
-"""Many runs, and re-checks of cases that were closed: levels that hold over all of them.
+"""Re-checks of cases that were completed: has a later version brought samples back?
 
 A new version of a model can bring forgotten samples back, by training on other data alone. Cases
 are re-checked only when there is a new version: first all of them together, one test per model, and
 only if that raises an alarm each case on its own. K cases, n forget samples in a case; every figure
 is a paired change of V, the percentile of a forget sample among unseen ones of its class
-(`conditional.percentiles`), from the version that closed the case to the new one.
+(`conditional.percentiles`), from the version that the case rests on to the new one.
 
 Plain relapse moves the AUC by about +.2; fine-tuning on D_r alone by about +.05 for everybody.
 """
@@ -25,8 +25,6 @@ from workers.unlearning.conditional import (
 from workers.unlearning.distributions import benjamini_hochberg, t_quantile, t_upper_tail
 from workers.unlearning.errors import EmptySet, UnlearningError
 
-ALPHA = 0.01
-FALSE_ALARMS = 0.5  # expected in 30 days, over all runs
 POOLED_CONFIDENCE = 0.99
 POOLED_MARGIN = 0.03
 FALSE_DISCOVERY = 0.05
@@ -34,7 +32,7 @@ CASE_MARGIN = 0.10
 
 
 class InvalidLevel(UnlearningError):
-    """A count of runs or a standard error that no test can work with."""
+    """A change or a standard error that no test can work with."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Change:
 class PooledAlarm:
     difference: float  # mean over all samples of all cases
     standard_error: float
-    lower_99: float  # one-sided 99 % bound
+    lower_99: float  # one-sided 99 % lower confidence bound
     alarm: bool
 
 
@@ -77,20 +75,10 @@ class CaseAlarm:
     alarm: bool
 
 
-def level_for_runs(runs_in_30_days: int) -> float:
-    """alpha = min(.01, .5 / runs): at most one false alarm in two months is to be expected.
-
-    The run that asks counts itself, so there is at least one.
-    """
-    if runs_in_30_days < 1:
-        raise InvalidLevel("the run that asks is a run: at least 1 in 30 days")
-    return min(ALPHA, FALSE_ALARMS / runs_in_30_days)
-
-
-def change(places: ClassPlaces, closed: Percentiles, now: Percentiles) -> Change:
+def change(places: ClassPlaces, resting: Percentiles, now: Percentiles) -> Change:
     """Of one case, both versions asked about the same forget and unseen rows."""
-    difference, error = paired_change(places, closed, now)
-    moved = now.forget - closed.forget
+    difference, error = paired_change(places, resting, now)
+    moved = now.forget - resting.forget
     # One sample has no variance of its own: that of a uniform percentile stands in.
     variance = float(np.var(moved, ddof=1)) if len(moved) > 1 else UNIFORM_VARIANCE
     own = min(error, math.sqrt(variance / len(moved)))
@@ -98,7 +86,7 @@ def change(places: ClassPlaces, closed: Percentiles, now: Percentiles) -> Change
 
 
 def pooled_alarm(changes: Sequence[Change]) -> PooledAlarm:
-    """One test per model and version: has the mean V of all closed cases risen by more than .03?
+    """One test per model and version: has the mean V of all cases risen by more than .03?
 
     w_k = n_k / n. Errors of the cases' own samples are independent; those of the unseen rows,
     shared by all cases, are taken as if they moved together:

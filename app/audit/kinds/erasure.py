@@ -296,7 +296,7 @@ class RecheckFinished(Facts):
 
 
 class CaseRelapsed(Facts):
-    """The version knows the case's samples better than `closing_version` did, by more than chance
+    """The version knows the case's samples better than `resting_version` did, by more than chance
     explains. `relapses` counts this one."""
 
     kind = Kind.CASE_RELAPSED
@@ -306,7 +306,7 @@ class CaseRelapsed(Facts):
     model: ModelId
     recheck: RecheckId
     version: VersionId
-    closing_version: VersionId
+    resting_version: VersionId
     samples: Count
     change: Number
     standard_error: Number
