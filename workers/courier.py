@@ -8,8 +8,9 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
+from datetime import datetime
 
+from app.clock import utc_now
 from app.observability import fields
 from app.restore.service import is_paused
 from app.runtime import Runtime
@@ -31,10 +32,6 @@ def network_of(runtime: Runtime) -> Network:
     )
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Courier:
     """At most `SENDERS` messages at once. Ends with its process; what it held is due again when the
     lease ends."""
@@ -43,7 +40,7 @@ class Courier:
         self,
         runtime: Runtime,
         network: Network | None = None,
-        now_fn: Callable[[], datetime] = _utc_now,
+        now_fn: Callable[[], datetime] = utc_now,
     ) -> None:
         self.runtime = runtime
         self._network = network

@@ -5,12 +5,13 @@ turn a 2xx into an error.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
+from app.clock import utc_now
 from app.runtime import Runtime
 
 # Well below the 40 threads that endpoints share.
@@ -33,10 +34,6 @@ def _read(runtime: CurrentRuntime) -> Iterator[Session]:
 def _write(runtime: CurrentRuntime) -> Iterator[Session]:
     with runtime.database.write() as session:
         yield session
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 ReadSession = Annotated[Session, Depends(_read, scope="function")]

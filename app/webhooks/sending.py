@@ -11,14 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import httpcore2
 
+from app.clock import utc_now
 from app.version import code_version
 from app.webhooks.addresses import RefusedUrl, Target, check_addresses, read_url
 from app.webhooks.tables import DeliveryError
@@ -61,7 +62,7 @@ class Network:
     resolve: Resolve = look_up
     dial: Dial = connect
     seconds: float = SEND_SECONDS
-    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    clock: Callable[[], datetime] = utc_now
 
 
 def tls_context(extra_ca: Path | None) -> ssl.SSLContext:
