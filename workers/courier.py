@@ -23,6 +23,7 @@ from app.webhooks.tables import DeliveryError, DeliveryState
 log = logging.getLogger("lotus.callbacks")
 
 SENDERS = 16
+REST_SECONDS = 10.0
 
 
 def network_of(runtime: Runtime) -> Network:
@@ -105,6 +106,7 @@ class Courier:
                     pass
             except Exception:
                 log.exception("callbacks not looked at")
+                self._ending.wait(REST_SECONDS)  # somebody pokes every second
 
     def _sent(self, future: "Future[None]") -> None:
         self._sending.discard(future)

@@ -52,6 +52,7 @@ def examine(
             lambda session: callbacks.secrets(session, kept),
         )
     yield broker.broker(settings)
+    yield from callbacks.authorities(settings)
 
 
 def after_restore(data: Database, store: ArtifactStore) -> Iterator[Finding]:

@@ -65,11 +65,20 @@ class Network:
     clock: Callable[[], datetime] = utc_now
 
 
+class BadAuthorities(Exception):
+    """LOTUS_CALLBACK_CA_FILE cannot be used; the message says why."""
+
+
 def tls_context(extra_ca: Path | None) -> ssl.SSLContext:
-    """The system's authorities and, where a file is named, those in it."""
+    """The system's authorities and, where a file is named, those in it; raises BadAuthorities."""
     context = httpcore2.default_ssl_context()
     if extra_ca is not None:
-        context.load_verify_locations(extra_ca)
+        try:
+            context.load_verify_locations(extra_ca)
+        except OSError as error:
+            no_pem = isinstance(error, ssl.SSLError)
+            why = "it holds no certificate in PEM" if no_pem else error.strerror
+            raise BadAuthorities(f"LOTUS_CALLBACK_CA_FILE: {extra_ca}: {why}") from None
     return context
 
 
