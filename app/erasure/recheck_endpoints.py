@@ -29,7 +29,7 @@ def list_rechecks(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[RecheckSummary]:
-    """Newest first."""
+    """The comparisons of a model's open cases with its later versions, newest first."""
     registered.get_model(session, model, controller=caller.controller_id)
     query = select(Recheck).where(Recheck.model_id == model)
     rows, following = newest_first(session, query, Recheck.id, cursor, limit)
@@ -38,5 +38,6 @@ def list_rechecks(
 
 @router.get("/rechecks/{id}")
 def get_recheck(id: RecheckId, caller: Reader, session: ReadSession) -> RecheckDetail:
+    """A re-check with the figures of each case that was compared on this version."""
     row = lookup.get_recheck(session, id, controller=caller.controller_id)
     return recheck_views.detail(session, row)

@@ -42,7 +42,7 @@ def list_runs(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[RunSummary]:
-    """Newest first."""
+    """Newest first, with their progress; of one model or in some states, if asked so."""
     query = (
         select(Run)
         .join(Model, Model.id == Run.model_id)
@@ -58,6 +58,8 @@ def list_runs(
 
 @router.get("/runs/{id}")
 def get_run(id: RunId, caller: Reader, session: ReadSession) -> RunDetail:
+    """A run with its settings, what each epoch measured, the figures before and after, and the
+    verdict with its reasons."""
     run = lookup.get_run(session, id, controller=caller.controller_id)
     return run_views.run_detail(session, run)
 
