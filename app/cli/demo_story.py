@@ -141,8 +141,8 @@ def print_certificate(found: Checked) -> None:
 def print_end(seconds: float, *, completed: bool) -> None:
     if completed:
         text = (
-            "The new version was measured, published, pulled and certified; its digest is the one "
-            "above."
+            "The new version was measured, published, pulled and certified. The file that was "
+            "pulled has the SHA-256 of the version above."
         )
     else:
         text = "The request did not complete; the verdict above says why."

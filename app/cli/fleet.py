@@ -38,7 +38,7 @@ def gpu() -> None:
 def ops(
     concurrency: Annotated[int, typer.Option(help="Tasks at once.", min=2, max=64)] = 4,
 ) -> None:
-    """Everything else: the timetable, expired leases, uploads, the audit log's order."""
+    """Everything else: uploads, expired leases, the audit log, callbacks, closing, timetable."""
     _become(WorkerRole.OPS, "--queues", "ops", "--concurrency", str(concurrency), "--beat")
 
 
