@@ -12,13 +12,11 @@ import pytest
 
 from app.cli import deciding, erasing
 from app.erasure.decision_tables import ExtensionReason, HoldReason
-from app.erasure.tables import ReasonCode
+from app.erasure.refusing import REFUSALS
 from tests.cli.conftest import Result
 from tests.client.service import PROBLEM, REQUEST, answering
 
 LotusHere = Callable[..., Result]
-# Reasons that the service alone gives.
-OUTCOMES = {ReasonCode.NO_SAMPLES, ReasonCode.HELD_OUT_ONLY, ReasonCode.PREVIOUSLY_UNLEARNED}
 Service = Callable[..., list[httpx2.Request]]
 ID = str(REQUEST["id"])
 HELD: dict[str, Any] = {
@@ -135,7 +133,7 @@ def test_a_refused_decision_is_an_error(service: Service, lotus_here: LotusHere)
 @pytest.mark.parametrize(
     ("command", "codes"),
     [
-        ("refuse", set(ReasonCode) - OUTCOMES),
+        ("refuse", set(REFUSALS)),
         ("hold", set(HoldReason)),
         ("extend", set(ExtensionReason)),
     ],
