@@ -1,11 +1,11 @@
-"""How far this machine's clock is from the database's.
+"""What time it is, and how far this machine's clock is from the database's.
 
 A lease is written by one machine and judged by another, each by its own clock: a worker whose clock
 is off takes runs from those who hold them, or loses its own.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -13,6 +13,11 @@ from sqlalchemy.orm import Session
 # A lease lasts a minute by default. Who is further off than this must not work.
 MOST_SKEW = timedelta(seconds=20)
 AGREED = timedelta(0)
+
+
+def utc_now() -> datetime:
+    """For whoever starts something; functions below are handed the time."""
+    return datetime.now(UTC)
 
 
 def skew(session: Session, here: Callable[[], datetime]) -> timedelta:

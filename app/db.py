@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CursorResult,
     Dialect,
     Engine,
     Enum,
@@ -72,6 +73,12 @@ def enum_text(kind: type[StrEnum]) -> Enum:
         length=40,
         values_callable=lambda members: [member.value for member in members],
     )
+
+
+def rows_changed(result: object) -> int:
+    """How many rows an UPDATE or DELETE that was executed changed."""
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 class Base(DeclarativeBase):

@@ -37,6 +37,22 @@ from app.version import code_version
 from app.webhooks.endpoints import router as webhooks
 
 API = "/api/v1"
+# In the order in which the documentation shows them.
+TAGS = {
+    "erasure requests": "Submit, follow, decide and cancel deletion requests.",
+    "certificates": "What was done and measured, signed, to be checked offline.",
+    "runs": "What workers compute, with which figures and verdict.",
+    "re-checks": "Whether completed cases hold on later versions.",
+    "suppressions": "Persons whose rows are recognised when data is registered again.",
+    "artifacts": "Files are uploaded under their SHA-256, then named in a registration.",
+    "datasets": "Data that models were trained on.",
+    "models": "Models, their policies, versions, rollbacks and recipients.",
+    "audit": "The Merkle tree of everything that happened: entries, checkpoints, proofs, keys.",
+    "keys": "API keys of the own controller.",
+    "webhooks": "Receivers that are told of changes, and what became of each message.",
+    "health": "Whether the service lives, and whether it can work.",
+    "operations": "Figures for monitoring.",
+}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -51,6 +67,7 @@ def prepare_app() -> FastAPI:
     app = FastAPI(
         title="LoTUS unlearning service",
         summary="The right to erasure, for trained models.",
+        openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
         version=code_version(),
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,

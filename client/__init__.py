@@ -6,41 +6,34 @@ with LotusClient("http://127.0.0.1:8080", key) as lotus:
         print(now.state)
 """
 
-from client.answers import (
-    ApiKey,
+from client.answers.audit import AuditEntry, AuditHead, SigningKey
+from client.answers.erasures import (
     Approval,
-    Artifact,
-    AuditEntry,
-    AuditHead,
     CaseRecipient,
     CaseRecipients,
     Certificate,
-    CurrentVersion,
-    Dataset,
     Deadline,
     Decision,
-    Delivery,
     Erasure,
     ErasureItem,
     ErasureSummary,
     Hold,
-    LastRecheck,
-    Model,
     ModelImpact,
-    NewApiKey,
-    NewWebhook,
-    Pause,
     PauseInterval,
-    Recheck,
-    RecheckSummary,
-    Recipient,
-    Run,
-    RunSummary,
-    SigningKey,
-    Version,
     Wait,
-    Webhook,
 )
+from client.answers.keys import ApiKey, NewApiKey
+from client.answers.registry import (
+    Artifact,
+    CurrentVersion,
+    Dataset,
+    Model,
+    Pause,
+    Recipient,
+    Version,
+)
+from client.answers.runs import LastRecheck, Recheck, RecheckSummary, Run, RunSummary
+from client.answers.webhooks import Delivery, NewWebhook, Webhook
 from client.erasures import ErasureCalls, Subject
 from client.keys import KeyCalls
 from client.problems import (

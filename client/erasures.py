@@ -6,21 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from client.answers import (
-    Answer,
-    AuditEntry,
-    AuditHead,
+from client.answers import Answer
+from client.answers.audit import AuditEntry, AuditHead, SigningKey
+from client.answers.erasures import (
     CaseRecipients,
     Certificate,
     Erasure,
     ErasureSummary,
     ModelImpact,
-    Recheck,
-    RecheckSummary,
-    Run,
-    RunSummary,
-    SigningKey,
 )
+from client.answers.runs import Recheck, RecheckSummary, Run, RunSummary
 from client.problems import LotusProblem
 from client.transport import API, Transport, polls
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from client.answers import ApiKey, NewApiKey
+from client.answers.keys import ApiKey, NewApiKey
 from client.transport import API, Transport
 
 KEYS = f"{API}/keys"

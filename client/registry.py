@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from client.answers import Artifact, Dataset, Model, Recipient, Registration, Version
+from client.answers.registry import Artifact, Dataset, Model, Recipient, Registration, Version
 from client.files import Progress, chunks, download, sha256_of
 from client.problems import RegistrationInvalid, field_faults
 from client.transport import API, Transport, parse, polls, unreachable

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from client.answers import Delivery, NewWebhook, Webhook
+from client.answers.webhooks import Delivery, NewWebhook, Webhook
 from client.transport import API, Transport
 
 WEBHOOKS = f"{API}/webhooks"

@@ -8,11 +8,12 @@ import hashlib
 import logging
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from app import observability
+from app.clock import utc_now
 from app.config import Settings
 from app.erasure import closing, rewriting
 from app.erasure.rewriting import NewFile
@@ -115,7 +116,7 @@ def main() -> int:
     observability.configure(settings.log_level)
     runtime = Runtime.open(settings)
     try:
-        close_due(runtime, lambda: datetime.now(UTC), step=watch(LONGEST_STEP))
+        close_due(runtime, utc_now, step=watch(LONGEST_STEP))
     finally:
         unwatch()
         runtime.close()

@@ -8,8 +8,9 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
+from datetime import datetime
 
+from app.clock import utc_now
 from app.observability import fields
 from app.restore.service import is_paused
 from app.runtime import Runtime
@@ -22,6 +23,7 @@ from app.webhooks.tables import DeliveryError, DeliveryState
 log = logging.getLogger("lotus.callbacks")
 
 SENDERS = 16
+REST_SECONDS = 10.0
 
 
 def network_of(runtime: Runtime) -> Network:
@@ -29,10 +31,6 @@ def network_of(runtime: Runtime) -> Network:
     return Network(
         tls_context(settings.callback_ca_file), http_loopback=settings.callbacks_http_loopback
     )
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Courier:
@@ -43,7 +41,7 @@ class Courier:
         self,
         runtime: Runtime,
         network: Network | None = None,
-        now_fn: Callable[[], datetime] = _utc_now,
+        now_fn: Callable[[], datetime] = utc_now,
     ) -> None:
         self.runtime = runtime
         self._network = network
@@ -108,6 +106,7 @@ class Courier:
                     pass
             except Exception:
                 log.exception("callbacks not looked at")
+                self._ending.wait(REST_SECONDS)  # somebody pokes every second
 
     def _sent(self, future: "Future[None]") -> None:
         self._sending.discard(future)

@@ -7,11 +7,12 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import observability
+from app.clock import utc_now
 from app.config import Settings
 from app.http.problems import Problem
 from app.observability import fields
@@ -159,7 +160,7 @@ def main() -> int:
     lease = timedelta(seconds=settings.lease_seconds)
     longest = max(LONGEST_STEP, lease * LONGEST_STEP_IN_LEASES)
     try:
-        process_pending(runtime, lambda: datetime.now(UTC), step=watch(longest))
+        process_pending(runtime, utc_now, step=watch(longest))
     except LostRegistration:
         log.warning("registration lost its lease")
         return EXIT_LEASE_LOST

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from torch import nn
 
 from app import observability
 from app.audit.kinds import worker_actor
+from app.clock import utc_now
 from app.config import Settings
 from app.erasure import leases, publishing, rejecting
 from app.erasure.locks import Fence, LeaseLost, fenced_run, held_run
@@ -155,7 +155,7 @@ class Runner:
                     weights,
                     judged,
                     actor=self.actor,
-                    now=_now(),
+                    now=utc_now(),
                 )
 
         return self._persist(write)
@@ -182,7 +182,7 @@ class Runner:
                 if run.state is to:  # the last try got through after all
                     return
                 controller = session.get_one(Model, run.model_id).controller_id
-                cause = Cause(event, self.actor, _now())
+                cause = Cause(event, self.actor, utc_now())
                 move_run(session, run, to, cause, controller=controller)
 
         self._persist(write)
@@ -197,7 +197,7 @@ class Runner:
         with self.runtime.database.read() as session:
             run = held_run(session, self.fence)
             assert run.worker_id is not None, "a leased run names its worker"
-            return inputs.read_job(session, run, _now()), worker_actor(run.worker_id)
+            return inputs.read_job(session, run, utc_now()), worker_actor(run.worker_id)
 
 
 def main(arguments: list[str]) -> int:
@@ -230,7 +230,7 @@ def _attempt(runtime: Runtime, fence: Fence, moved: Callable[[], None] = _nobody
     except LeaseLost:
         raise
     except Exception as error:
-        return failures.report(runtime, fence, error, now=_now())
+        return failures.report(runtime, fence, error, now=utc_now())
 
 
 def _method(job: Job) -> Method:
@@ -270,10 +270,6 @@ def _reference(given: Inputs, seed: int) -> ReferenceCheck:
         view=sets.view,
         unseen_persons=given.unseen_persons,
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from uuid import UUID
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app import clock
+from app.clock import utc_now
 from app.erasure import queue, rechecks
 from app.erasure.locks import LeaseLost
 from app.erasure.queue import Candidate
@@ -170,7 +171,7 @@ class Supervisor:
                 queue.candidates(session, coalesce=coalesce, now=now),
                 rechecks.candidates(session, now=now),
             )
-            if candidates and clock.is_off(session, lambda: datetime.now(UTC)):
+            if candidates and clock.is_off(session, utc_now):
                 # Others would take its leases for expired, or it would theirs.
                 log.error("this machine's clock is off: nothing is claimed")
                 return None

@@ -50,6 +50,8 @@ def list_audit_entries(
 
 @router.get("/head")
 def get_audit_head(caller: Auditor, session: ReadSession) -> HeadView:
+    """Size and root of the tree as it stands, unsigned, and how many entries wait for a place in
+    it. A signed head is at `/audit/checkpoint`."""
     size, root = sequencer.head(session)
     return HeadView(size=size, root=root.hex(), pending=service.count_pending(session))
 

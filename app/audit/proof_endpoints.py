@@ -76,6 +76,7 @@ def get_audit_checkpoint(caller: Auditor, session: ReadSession) -> Response:
 def get_audit_checkpoint_of_size(
     caller: Auditor, session: ReadSession, size: Annotated[int, Path(ge=0, lt=_MOST)]
 ) -> Response:
+    """An earlier signed head, as it was signed. 404 if the log was not signed at this size."""
     stored = checkpoints.of_size(session, size)
     if stored is None:
         raise NoCheckpoint("No tree of this size was signed.")

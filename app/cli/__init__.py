@@ -1,7 +1,8 @@
 """`lotus`: the command line.
 
 Commands talk to a running service through the client. Only serve, worker, migrate, controllers,
-keys, audit and doctor work on the data itself, and verify needs neither.
+keys,
+signing-keys, audit and doctor work on the data itself, and verify needs neither.
 """
 
 import sys

@@ -15,6 +15,11 @@ from client import Erasure, LotusClient
 
 _FORMS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]
 
+REFUSALS = (
+    "freedom_of_expression, legal_obligation, public_health, archiving_or_research, legal_claims "
+    "(GDPR Art. 17(3)), manifestly_unfounded (Art. 12(5)) or identity_not_verified (Art. 12(2))"
+)
+
 Id = Annotated[str, typer.Argument(help="A request (req_...).")]
 Words = Annotated[
     str | None, typer.Option(help="For your own people; name no person in it. Not in the log.")
@@ -28,7 +33,7 @@ def approve(id: Id, as_json: AsJson = False) -> None:
 
 def refuse(
     id: Id,
-    reason: Annotated[str, typer.Option(help="Why, by law, as in legal_claims.")],
+    reason: Annotated[str, typer.Option(help=f"Why, by law: {REFUSALS}.")],
     note: Words = None,
     as_json: AsJson = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from app.cli.demo_evidence import BUNDLE, PUBLIC_KEY, Checked
-from app.cli.figures import number, percent, print_run
+from app.cli.figures import indented, number, percent, print_run
 from app.cli.output import console, plain, print_rows
 from app.cli.registering import describe_dataset, describe_model
 from client import AuditEntry, Dataset, Erasure, Model, ModelImpact, Run
@@ -66,12 +66,12 @@ def print_rejected(run: Run) -> None:
     verdict = run.verdict or {}
     out = console()
     out.print(f"\n[bold]{run.id} was rejected: nothing is published[/bold]")
-    out.print(f"  {plain(str(verdict.get('sentence', '')))}")
+    indented(verdict.get("sentence"))
     for reason in verdict.get("reasons", []):
-        out.print(f"    {plain(str(reason))}")
+        indented(reason, by=4)
     following = verdict.get("next") or {}
     if following.get("step"):
-        out.print(f"  The ladder goes on: {plain('; '.join(following.get('reasons', [])))}")
+        indented(f"The ladder goes on: {'; '.join(following.get('reasons', []))}")
 
 
 def print_result(request: Erasure, run: Run, entries: Sequence[AuditEntry]) -> None:
@@ -133,16 +133,16 @@ def print_certificate(found: Checked) -> None:
         out.print(f"  {check + ':':<12}{plain(what)}", soft_wrap=True)
     out.print("  It states, besides all figures:")
     for sentence in found.verified.claims:
-        out.print(f"    {plain(sentence)}")
+        indented(sentence, by=4)
     out.print(f"  and {len(found.verified.limits)} limits, of which the first is:")
-    out.print(f"    {plain(found.verified.limits[0])}")
+    indented(found.verified.limits[0], by=4)
 
 
 def print_end(seconds: float, *, completed: bool) -> None:
     if completed:
         text = (
-            "The new version was measured, published, pulled and certified; its digest is the one "
-            "above."
+            "The new version was measured, published, pulled and certified. The file that was "
+            "pulled has the SHA-256 of the version above."
         )
     else:
         text = "The request did not complete; the verdict above says why."

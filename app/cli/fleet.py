@@ -14,6 +14,8 @@ from app.cli.on_the_data import (
     open_runtime,
     read_settings,
     require_data,
+    require_packages,
+    require_usable_authorities,
     require_usable_signer,
 )
 from app.cli.output import AsJson, Failure, print_json
@@ -36,7 +38,7 @@ def gpu() -> None:
 def ops(
     concurrency: Annotated[int, typer.Option(help="Tasks at once.", min=2, max=64)] = 4,
 ) -> None:
-    """Everything else: the timetable, expired leases, uploads, the audit log's order."""
+    """Everything else: uploads, expired leases, the audit log, callbacks, closing, timetable."""
     _become(WorkerRole.OPS, "--queues", "ops", "--concurrency", str(concurrency), "--beat")
 
 
@@ -70,14 +72,13 @@ def _become(role: WorkerRole, *arguments: str) -> None:
     settings = read_settings()
     if settings.broker_url is None:
         raise Failure("LOTUS_BROKER_URL must be set: without a broker `lotus serve` has a worker")
-    missing = [name for name in ("celery", "redis") if importlib.util.find_spec(name) is None]
+    require_packages(settings)
     if role is WorkerRole.GPU and importlib.util.find_spec("torch") is None:
-        missing.append("torch")
-    if missing:
-        raise Failure(f"{', '.join(missing)} not installed: install the extras worker and fleet")
+        raise Failure("PyTorch is not installed: install the extra `worker`")
     require_data()
     if role is WorkerRole.OPS:
         require_usable_signer(settings)
+        require_usable_authorities(settings)
     open_runtime(up_to_date=False).close()  # says plainly what is wrong with database or keys
     name = f"{role}-{os.getpid()}@%h"
     command = [

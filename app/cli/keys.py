@@ -32,6 +32,7 @@ controllers = typer.Typer(
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 
 LONGEST_NAME = 200
+LONGEST_DAYS = 3650
 OVERLAP_HOURS = changing.OVERLAP.total_seconds() / 3600
 MOST_HOURS = changing.LONGEST_OVERLAP.total_seconds() / 3600
 
@@ -42,9 +43,6 @@ Jurisdiction = Annotated[
         metavar="PLACE",
         help="Whose public holidays count for deadlines, in ISO 3166: DE, DE-BE; or none.",
     ),
-]
-Days = Annotated[
-    int | None, typer.Option(min=1, max=3650, help="For how many days it is valid. Default: ever.")
 ]
 
 
@@ -115,7 +113,10 @@ def keys_create(
     controller: Annotated[
         str, typer.Option(help="Whose data it opens, by name.")
     ] = service.DEFAULT_CONTROLLER,
-    days: Days = None,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=LONGEST_DAYS, help="How many days it is valid. Default: no end."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an API key. It is shown once and cannot be shown again."""
@@ -165,9 +166,18 @@ def keys_revoke(key: KeyArgument, as_json: AsJson = False) -> None:
 def keys_rotate(
     key: KeyArgument,
     overlap_hours: Annotated[
-        float, typer.Option(min=0, max=MOST_HOURS, help="How long the old key stays valid.")
+        float,
+        typer.Option(min=0, max=MOST_HOURS, help="Hours in which the old key opens as well."),
     ] = OVERLAP_HOURS,
-    days: Days = None,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=LONGEST_DAYS,
+            help="How many days the successor is valid. Default: as long as the old key was made "
+            "for, and without end if that has none.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a successor with the same name and scopes, shown once; the old key expires."""

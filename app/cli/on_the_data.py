@@ -1,5 +1,6 @@
-"""Commands that work on the database itself: migrate."""
+"""`lotus migrate`; and what commands that work on the data itself ask before they begin."""
 
+import importlib.util
 import os
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from app.migrate import Busy, UnknownRevision, is_current, upgrade
 from app.runtime import Runtime
 from app.service_role import BadRole, grant
 from app.signing import open_signer
+from app.webhooks.sending import BadAuthorities, tls_context
 
 
 def read_settings() -> Settings:
@@ -93,3 +95,28 @@ def require_usable_signer(settings: Settings) -> None:
         open_signer(settings)
     except (BadKey, OSError) as error:
         raise Failure(str(error)) from None
+
+
+def require_usable_authorities(settings: Settings) -> None:
+    """Before a process starts that sends callbacks: otherwise it would send none, and only its log
+    would say why."""
+    try:
+        tls_context(settings.callback_ca_file)
+    except BadAuthorities as error:
+        raise Failure(str(error)) from None
+
+
+def require_packages(settings: Settings) -> None:
+    """What the settings of Redis need is in no installation by default."""
+    wanted = {}
+    if settings.rate_limit_url is not None and settings.rate_limit:
+        wanted["LOTUS_RATE_LIMIT_URL"] = ["redis"]
+    if settings.broker_url is not None:
+        wanted["LOTUS_BROKER_URL"] = ["celery", "redis"]
+    for variable, packages in wanted.items():
+        missing = [name for name in packages if importlib.util.find_spec(name) is None]
+        if missing:
+            raise Failure(
+                f"{variable} is set, and not installed: {', '.join(missing)}. Install the extra "
+                "`fleet`, or unset the variable"
+            )

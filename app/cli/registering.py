@@ -18,6 +18,7 @@ datasets = typer.Typer(help="Data that models were trained on.", no_args_is_help
 models = typer.Typer(help="Models that can be unlearned.", no_args_is_help=True)
 
 NEWEST = 20
+ModelArgument = Annotated[str, typer.Argument(help="Id (mdl_...) or name of the model.")]
 PATH_HELP = "A folder that holds {}, or such a file."
 
 
@@ -61,9 +62,7 @@ def register_model(
 
 
 @models.command("recipients")
-def recipients(
-    model: Annotated[str, typer.Argument(help="Id or name of the model.")], as_json: AsJson = False
-) -> None:
+def recipients(model: ModelArgument, as_json: AsJson = False) -> None:
     """Show which keys pulled which version of a model, newest first."""
     with connect() as lotus:
         found = list(lotus.list_recipients(find_model(lotus, model)))
@@ -78,13 +77,10 @@ def recipients(
 
 
 @models.command("rechecks")
-def rechecks(
-    model: Annotated[str, typer.Argument(help="Id of the model (mdl_...).")],
-    as_json: AsJson = False,
-) -> None:
+def rechecks(model: ModelArgument, as_json: AsJson = False) -> None:
     """Show whether completed cases hold on the model's later versions."""
     with connect() as lotus:
-        newest = list(islice(lotus.list_rechecks(model), NEWEST))
+        newest = list(islice(lotus.list_rechecks(find_model(lotus, model)), NEWEST))
     if as_json:
         print_json({"items": [one.model_dump(mode="json") for one in newest]})
         return

@@ -20,7 +20,13 @@ from sqlalchemy import select
 
 from app import observability
 from app.cli.keys import make_key
-from app.cli.on_the_data import open_runtime, require_usable_signer
+from app.cli.on_the_data import (
+    open_runtime,
+    read_settings,
+    require_packages,
+    require_usable_authorities,
+    require_usable_signer,
+)
 from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
 from app.keys.scopes import ALL_SCOPES
@@ -49,11 +55,16 @@ def serve(
     """Run the service until Ctrl-C. Without any setting: SQLite and one worker on this machine."""
     from app.main import create_app  # half a second that no other command should wait for
 
+    require_packages(read_settings())
     runtime = open_runtime(up_to_date=False)
-    key = _first_key(runtime)
     settings = runtime.settings
     if settings.is_single_machine:
         require_usable_signer(settings)
+    if _has_a_worker(settings):
+        require_usable_authorities(settings)
+    listener = _listen(host, port)
+    url = _address(listener)
+    key = _first_key(runtime)  # shown only now, so nothing that can be foreseen may fail after it
     observability.configure(settings.log_level)
     look_once(runtime)  # before the worker beside can claim anything
     runtime.close()
@@ -62,9 +73,6 @@ def serve(
         log_config=None,  # set by observability.configure
         access_log=False,
     )
-
-    listener = _listen(host, port)
-    url = _address(listener)
 
     def ready() -> None:
         if as_json:
@@ -131,9 +139,14 @@ def _greet(url: str, key: str | None, settings: Settings) -> None:
         typer.echo(f"export LOTUS_URL={url} LOTUS_API_KEY={key}")
 
 
+def _has_a_worker(settings: Settings) -> bool:
+    """A fleet has `lotus worker`s."""
+    return settings.broker_url is None
+
+
 @contextmanager
 def worker_beside(settings: Settings) -> Iterator[None]:
-    if settings.broker_url is not None:  # a fleet has `lotus worker`s
+    if not _has_a_worker(settings):
         yield
         return
     if importlib.util.find_spec("torch") is None:

@@ -6,8 +6,7 @@ from datetime import datetime
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
-from app.doctor.findings import Finding, ok, warning
-from app.doctor.work import some
+from app.doctor.findings import Finding, ok, some, warning
 from app.erasure import rechecks as asking
 from app.erasure.recheck_tables import Recheck, RecheckState
 from app.erasure.reopening import MOST_RELAPSES

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, undefer
 
-from app.doctor.findings import Finding, counted, ok, warning
+from app.config import Settings
+from app.doctor.findings import Finding, counted, ok, problem, warning
 from app.ids import webhook_id
 from app.keyring import Keyring
 from app.webhooks.secrets import SecretUnreadable, unseal
+from app.webhooks.sending import BadAuthorities, tls_context
 from app.webhooks.tables import (
     OPEN_DELIVERY,
     DeliveryState,
@@ -59,6 +61,15 @@ def deliveries(session: Session, *, now: datetime) -> Iterator[Finding]:
         )
     if not (dead or late or gone):
         yield ok("callbacks", "none given up, none late")
+
+
+def authorities(settings: Settings) -> Iterator[Finding]:
+    try:
+        tls_context(settings.callback_ca_file)
+    except BadAuthorities as error:
+        yield problem(
+            "callbacks", str(error), "Mend or unset it: until then no callback can be sent."
+        )
 
 
 def secrets(session: Session, keyring: Keyring) -> Iterator[Finding]:

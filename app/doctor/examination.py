@@ -1,11 +1,12 @@
 """All checks, in the order in which one rests on the other. None of them changes anything."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app.clock import utc_now
 from app.config import Settings
 from app.db import Database
 from app.doctor import assurance, broker, callbacks, database, files, keys, sealing, work
@@ -28,7 +29,7 @@ def examine(
         yield from _each(
             data,
             database.durability,
-            lambda session: database.clock(session, lambda: datetime.now(UTC)),
+            lambda session: database.clock(session, utc_now),
             work.going,
             lambda session: work.workers(session, now=now),
             lambda session: work.leases(session, now=now),
@@ -51,6 +52,7 @@ def examine(
             lambda session: callbacks.secrets(session, kept),
         )
     yield broker.broker(settings)
+    yield from callbacks.authorities(settings)
 
 
 def after_restore(data: Database, store: ArtifactStore) -> Iterator[Finding]:

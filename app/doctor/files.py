@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.doctor.findings import Finding, counted, ok, problem, warning
+from app.doctor.findings import Finding, counted, ok, problem, some, warning
 from app.registry.tables import Artifact, ArtifactState
 from app.storage import ArtifactStore, MissingArtifact
 
@@ -16,7 +16,6 @@ GIBIBYTE = 1024**3
 LOW_BYTES, TOO_LOW_BYTES = 10 * GIBIBYTE, 1 * GIBIBYTE
 # Without --full: the newest artifacts, so that a check takes seconds whatever is stored.
 SOUGHT, READ = 5_000, 10
-SHOWN = 5
 
 
 def room(store: ArtifactStore) -> Finding:
@@ -55,9 +54,9 @@ def content(session: Session, store: ArtifactStore, *, full: bool) -> Iterator[F
             missing.append(sha256)
     restore = "Copy it back from a backup of the artifacts; files are named by their SHA-256."
     if missing:
-        yield problem("artifacts", f"missing: {_some(missing)}", restore)
+        yield problem("artifacts", f"missing: {some(missing)}", restore)
     if damaged:
-        yield problem("artifacts", f"damaged: {_some(damaged)}", restore)
+        yield problem("artifacts", f"damaged: {some(damaged)}", restore)
     if not missing and not damaged:
         yield ok(
             "artifacts",
@@ -69,8 +68,3 @@ def content(session: Session, store: ArtifactStore, *, full: bool) -> Iterator[F
 def digest(store: ArtifactStore, sha256: str) -> str:
     with store.path(sha256).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

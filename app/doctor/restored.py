@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.audit import sequencer
 from app.audit.checkpoints import log_state
 from app.audit.tables import AuditEntry, PendingEntry
-from app.doctor.findings import Finding, counted, ok, problem, warning
+from app.doctor.findings import Finding, counted, ok, problem, some, warning
 from app.doctor.sealing import AREA, REWOUND_ACTION, rewound
 from app.erasure.states import LIVE_RUN
 from app.erasure.tables import Run
@@ -120,21 +120,21 @@ def _without_bytes(session: Session, store: ArtifactStore) -> Iterator[Finding]:
     if gone[VersionState.ACTIVE]:
         yield problem(
             "versions",
-            f"published, and their bytes are gone: {_some(gone[VersionState.ACTIVE])}",
+            f"published, and their bytes are gone: {some(gone[VersionState.ACTIVE], shown=SHOWN)}",
             "Copy the files from a backup of the artifacts, or register a newer version.",
         )
     others = gone[VersionState.CANDIDATE] + gone[VersionState.SUPERSEDED]
     if others:
         yield warning(
             "versions",
-            f"no longer served, and their bytes are gone: {_some(others)}",
+            f"no longer served, and their bytes are gone: {some(others, shown=SHOWN)}",
             "Nothing, if they were destroyed after the backup; they cannot be rolled back to.",
         )
     shards = _missing(store, session.scalars(select(DatasetShard.artifact_sha256)).all())
     if shards:
         yield problem(
             "datasets",
-            f"shards whose bytes are gone: {_some(shards)}",
+            f"shards whose bytes are gone: {some(shards, shown=SHOWN)}",
             "They were rewritten without a person's rows after the backup, or not restored: copy "
             "them from a backup of the artifacts, or register the dataset anew.",
         )
@@ -150,7 +150,7 @@ def _without_rows(session: Session, store: ArtifactStore) -> Finding:
     if strays:
         return warning(
             "artifacts",
-            f"stored after the backup, and no row refers to them: {_some(strays)}",
+            f"stored after the backup, and no row refers to them: {some(strays, shown=SHOWN)}",
             "Versions published after the backup are among them: copy what you need elsewhere. "
             "They are kept while the service is paused, and destroyed some time after it resumes.",
         )
@@ -192,8 +192,3 @@ def _signed(session: Session) -> Iterator[Finding]:
 
 def _missing(store: ArtifactStore, names: Sequence[str]) -> list[str]:
     return sorted({name for name in names if not store.exists(name)})
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -1,7 +1,7 @@
 """Whether work goes on: workers, leases, states that last too long, the audit log."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.audit.check import check
 from app.audit.tables import PendingEntry
-from app.doctor.findings import Finding, ok, problem, warning
+from app.doctor.findings import Finding, ok, problem, some, warning
 from app.erasure import breaker
 from app.erasure.states import LEASED_RUN, REQUEST, RUN, Owner, RequestState, RunState
 from app.erasure.tables import ErasureRequest, Run
@@ -23,7 +23,6 @@ from app.restore import service as restore
 # Sweeps come every 15 s, and the sequencer every second.
 LEASE_LONG_EXPIRED = timedelta(minutes=5)
 LONGEST_PENDING = timedelta(minutes=1)
-SHOWN = 5
 
 _ACTIONS = {
     Owner.SERVICE: "Look into the service's log for the request's id.",
@@ -168,8 +167,3 @@ def _ids(
     session: Session, column: InstrumentedAttribute[UUID], conditions: list[ColumnElement[bool]]
 ) -> list[UUID]:
     return list(session.scalars(select(column).where(*conditions).order_by(column)))
-
-
-def some(found: Sequence[UUID], written: Callable[[UUID], str]) -> str:
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(written(each) for each in found[:SHOWN]) + more

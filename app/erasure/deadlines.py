@@ -1,6 +1,6 @@
 """When an answer is due, by law. Pure.
 
-GDPR Art. 12(3): one month from the person's request, extendable by two months, of which the person
+GDPR Art. 12(3): one month from the receipt of the request, extendable by two, of which the person
 is told, with the reasons, within the first. Periods in months are counted as Regulation (EEC)
 1182/71 says: the day of the event does not count, the period ends with the day of the same number
 in the last month, or with that month's last day if there is none, and a period that would end on a

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
+from app.db import rows_changed
 from app.erasure.decision_tables import DecisionAction, RequestDecision
 from app.erasure.tables import ErasureRequest
 from app.erasure.transitions import Cause, Event
@@ -116,8 +117,7 @@ def any_over(session: Session, *, now: datetime) -> bool:
 def cut_over(session: Session, *, now: datetime) -> int:
     """Notes of cases that never close, such as refused ones, when their time is over."""
     result = session.execute(_without_note().where(RequestDecision.note_until <= now))
-    assert isinstance(result, CursorResult)
-    return result.rowcount
+    return rows_changed(result)
 
 
 def _without_note() -> Any:

@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import CursorResult, bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.certificates.commitment import leaf_of
+from app.db import rows_changed
 from app.erasure.reach import Row
 from app.erasure.tables import (
     ErasureItem,
@@ -47,7 +48,7 @@ def empty_rows(session: Session, keyring: Keyring, rows: Sequence[Row], *, now: 
     links = 0
     for part in _parts(rows):
         _keep_leaves(session, keyring, {row.id: row.sample_ref for row in part})
-        links += _rows(
+        links += rows_changed(
             session.execute(
                 delete(SampleSubject).where(SampleSubject.sample_id.in_([row.id for row in part]))
             )
@@ -65,7 +66,7 @@ def empty_rows(session: Session, keyring: Keyring, rows: Sequence[Row], *, now: 
 def cut_links(session: Session, request: ErasureRequest) -> int:
     items = select(ErasureItem.id).where(ErasureItem.request_id == request.id)
     return sum(
-        _rows(session.execute(cut))
+        rows_changed(session.execute(cut))
         for cut in (
             delete(ItemSample).where(ItemSample.item_id.in_(items)),
             delete(RequestSubject).where(RequestSubject.request_id == request.id),
@@ -177,8 +178,3 @@ def _parts(things: Iterable[T]) -> Iterator[list[T]]:
     remaining = iter(things)
     while some := list(islice(remaining, AT_ONCE)):
         yield some
-
-
-def _rows(result: Any) -> int:
-    assert isinstance(result, CursorResult)
-    return result.rowcount

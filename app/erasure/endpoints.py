@@ -86,7 +86,7 @@ def list_erasures(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[RequestSummary]:
-    """Newest first."""
+    """Newest first, without items: state, deadline and who is waited for."""
     query = select(ErasureRequest).where(ErasureRequest.controller_id == caller.controller_id)
     if state:
         query = query.where(ErasureRequest.state.in_(state))
@@ -113,6 +113,8 @@ def assess_impact(
 
 @router.get("/{id}")
 def get_erasure(id: RequestId, caller: Reader, session: ReadSession, now: Now) -> RequestDetail:
+    """The request as it is now: its state, who is waited for, the deadline, what was decided, an
+    item for each model, and the newest certificate."""
     return views.detail(session, _owned(session, caller, id), now=now)
 
 

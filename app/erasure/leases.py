@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.audit.kinds import SERVICE, worker_actor
+from app.db import rows_changed
 from app.erasure import breaker, completion, failing, forming
 from app.erasure.failing import Fault
 from app.erasure.locks import Fence, LeaseLost, fenced_run, items_of, lock_model
@@ -78,8 +79,7 @@ def write(session: Session, fence: Fence, **values: Any) -> None:
         .values(**values)
         .execution_options(synchronize_session=False)
     )
-    assert isinstance(result, CursorResult)
-    if result.rowcount != 1:
+    if rows_changed(result) != 1:
         raise LeaseLost
 
 

@@ -5,12 +5,12 @@ Its row is formed by the claim, with the cases that have no answer at that momen
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.db import rows_changed
 from app.erasure import recheck_ends, rechecks
 from app.erasure.leases import MOST_CRASHES, PAUSES
 from app.erasure.locks import LeaseLost, lock_model
@@ -57,7 +57,7 @@ def claim(
 
 def renew(session: Session, fence: RecheckFence, *, lease: timedelta, now: datetime) -> None:
     """Raises LeaseLost if the re-check expired, ended or was taken over."""
-    result: Any = session.execute(
+    result = session.execute(
         update(Recheck)
         .where(
             Recheck.id == fence.recheck_id,
@@ -67,8 +67,7 @@ def renew(session: Session, fence: RecheckFence, *, lease: timedelta, now: datet
         .values(lease_until=now + lease)
         .execution_options(synchronize_session=False)
     )
-    assert isinstance(result, CursorResult)
-    if result.rowcount != 1:
+    if rows_changed(result) != 1:
         raise LeaseLost
 
 

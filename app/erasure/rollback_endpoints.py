@@ -107,7 +107,7 @@ def list_rollbacks(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[RollbackView]:
-    """Newest first."""
+    """Which versions of a model were taken back, why and when, newest first."""
     lookup.get_model(session, model, controller=caller.controller_id)
     query = select(Rollback).where(Rollback.model_id == model)
     rows, following = newest_first(session, query, Rollback.id, cursor, limit)

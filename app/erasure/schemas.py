@@ -66,7 +66,10 @@ class SubmitErasure(_Input):
     legal_ground: LegalGround | None = None
     submitted_at: Annotated[
         Time | None,
-        Field(description="When the person asked: the legal period runs from here. Default: now."),
+        Field(
+            description="When the person's request reached you: the legal period runs from then. "
+            "Default: now."
+        ),
     ] = None
     models: Models = None
     callback_urls: Annotated[

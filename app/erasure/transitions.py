@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
+from app.db import rows_changed
 from app.erasure import announcing
 from app.erasure.locks import LeaseLost
 from app.erasure.states import (
@@ -183,7 +184,7 @@ def move_run(
         .values(state=to, **values)
         .execution_options(synchronize_session=False)
     )
-    if _rows(result) != 1:
+    if rows_changed(result) != 1:
         raise LeaseLost
     session.refresh(run)
     log.append(
@@ -245,11 +246,6 @@ def _guarded(
         .values(**values)
         .execution_options(synchronize_session=False)
     )
-    if _rows(result) != 1:
+    if rows_changed(result) != 1:
         raise ChangedMeanwhile("Another call or a worker moved it first.")
     session.refresh(row)
-
-
-def _rows(result: Any) -> int:
-    assert isinstance(result, CursorResult)
-    return result.rowcount

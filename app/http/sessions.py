@@ -5,12 +5,13 @@ turn a 2xx into an error.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
+from app.clock import utc_now
 from app.runtime import Runtime
 
 # Well below the 40 threads that endpoints share.
@@ -38,10 +39,6 @@ def _write(request: Request, runtime: CurrentRuntime) -> Iterator[Session]:
         session.flush()
         for still_allowed in getattr(request.state, "still_allowed", ()):
             still_allowed(session)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 ReadSession = Annotated[Session, Depends(_read, scope="function")]

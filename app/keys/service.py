@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
+from app.db import rows_changed
 from app.ids import api_key_id, controller_id, new_id
 from app.keyring import Keyring
 from app.keys.scopes import Scope
@@ -149,8 +150,7 @@ def _used(session: Session, key_id: UUID, before: datetime, now: datetime) -> bo
         .where((ApiKey.last_used_at.is_(None)) | (ApiKey.last_used_at < before))
         .values(last_used_at=now)
     )
-    assert isinstance(noted, CursorResult)
-    return noted.rowcount == 1
+    return rows_changed(noted) == 1
 
 
 def well_formed(presented: str) -> bool:

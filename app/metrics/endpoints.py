@@ -11,6 +11,7 @@ from prometheus_client.core import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrate
+from app.http.problems import RESPONSES
 from app.http.sessions import CurrentRuntime, Now
 from app.keys.auth import bearer, identify, require_scopes
 from app.keys.scopes import Scope
@@ -48,7 +49,10 @@ class _Read:
 @router.get(
     "/metrics",
     response_class=PlainTextResponse,
-    responses={503: {"description": "The figures cannot be read; the text says why"}},
+    responses={
+        "4XX": RESPONSES["4XX"],
+        503: {"description": "The figures cannot be read; the text says why"},
+    },
     dependencies=[Depends(_may_read)],
 )
 def metrics(request: Request, runtime: CurrentRuntime, now: Now) -> Response:

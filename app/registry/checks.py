@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
+from app.db import rows_changed
 from app.http.problems import Problem
 from app.keys.tables import Controller
 from app.registry import announcing
@@ -297,8 +298,7 @@ def _write(session: Session, check: DatasetCheck | VersionCheck, **values: Any) 
         .where(table.check_attempts == check.attempt)
         .values(**values)
     )
-    assert isinstance(result, CursorResult)
-    if result.rowcount != 1:
+    if rows_changed(result) != 1:
         raise LostRegistration()
 
 

@@ -75,6 +75,7 @@ def register_dataset(
 def list_datasets(
     caller: Reader, session: ReadSession, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Page[DatasetView]:
+    """Newest first, those that are checked or invalid included."""
     query = lookup.datasets_of(caller.controller_id)
     rows, following = newest_first(session, query, Dataset.id, cursor, limit)
     return Page(items=[views.dataset(row) for row in rows], next_cursor=following)
@@ -82,6 +83,7 @@ def list_datasets(
 
 @datasets.get("/{dataset}")
 def get_dataset(dataset: DatasetId, caller: Reader, session: ReadSession) -> DatasetView:
+    """Its state, what its rows hold and, if it is `invalid`, the `problem` that was found."""
     return views.dataset(lookup.get_dataset(session, dataset, controller=caller.controller_id))
 
 
@@ -112,6 +114,7 @@ def register_model(
 def list_models(
     caller: Reader, session: ReadSession, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Page[ModelView]:
+    """Newest first, each with its policy and the version that it serves at present."""
     query = lookup.models_of(caller.controller_id)
     rows, following = newest_first(session, query, Model.id, cursor, limit)
     current = lookup.current_versions(session, [row.id for row in rows])
@@ -123,6 +126,7 @@ def list_models(
 
 @models.get("/{model}")
 def get_model(model: ModelId, caller: Reader, session: ReadSession) -> ModelView:
+    """Its state, policy and current version; `paused` while its runs keep failing."""
     return _model_view(session, model, caller)
 
 
@@ -170,6 +174,7 @@ def list_versions(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[VersionView]:
+    """Highest number first: current, superseded, rejected and destroyed ones, candidates too."""
     found = lookup.get_model(session, model, controller=caller.controller_id)
     before = None
     if cursor is not None:
@@ -223,6 +228,7 @@ def list_recipients(
 def get_version(
     model: ModelId, number: Number, caller: Reader, session: ReadSession
 ) -> VersionDetail:
+    """One version by its number, with the run that made it and the figures before and after."""
     found = lookup.get_model(session, model, controller=caller.controller_id)
     return views.version_detail(lookup.get_version(session, found, number))
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Select, func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
+from app.db import rows_changed
 from app.ids import api_key_id, controller_id, model_id, version_id
 from app.keys.tables import ApiKey
 from app.registry.lookup import get_model
@@ -89,8 +90,7 @@ def _count_again(session: Session, version: UUID, key: UUID, now: datetime) -> b
         .values(count=VersionPull.count + 1, last_at=now)
         .execution_options(synchronize_session=False)
     )
-    assert isinstance(counted, CursorResult)
-    return counted.rowcount == 1
+    return rows_changed(counted) == 1
 
 
 def pulls_of(model: UUID) -> Select[VersionPull]:

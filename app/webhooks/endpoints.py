@@ -56,7 +56,7 @@ def create_webhook(
 def list_webhooks(
     caller: Admin, session: ReadSession, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Page[WebhookView]:
-    """Newest first."""
+    """The controller's receivers, newest first, without their secrets."""
     query = receivers.kept(caller.controller_id)
     rows, following = newest_first(session, query, WebhookEndpoint.id, cursor, limit)
     return Page(items=[_view(row) for row in rows], next_cursor=following)
@@ -86,6 +86,7 @@ def list_deliveries(
 
 @router.get("/deliveries/{id}")
 def get_delivery(id: MessageId, caller: Admin, session: ReadSession) -> DeliveryView:
+    """What became of one message: attempts, the last answer's status, when it is tried again."""
     return _delivery(replaying.find(session, caller.controller_id, id))
 
 
@@ -103,6 +104,7 @@ def replay_delivery(
 
 @router.get("/{id}")
 def get_webhook(id: WebhookId, caller: Admin, session: ReadSession) -> WebhookView:
+    """A receiver, without its secret, which is shown once and never again."""
     return _view(receivers.find(session, caller.controller_id, id))
 
 

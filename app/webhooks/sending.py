@@ -11,14 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import httpcore2
 
+from app.clock import utc_now
 from app.version import code_version
 from app.webhooks.addresses import RefusedUrl, Target, check_addresses, read_url
 from app.webhooks.tables import DeliveryError
@@ -61,14 +62,23 @@ class Network:
     resolve: Resolve = look_up
     dial: Dial = connect
     seconds: float = SEND_SECONDS
-    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    clock: Callable[[], datetime] = utc_now
+
+
+class BadAuthorities(Exception):
+    """LOTUS_CALLBACK_CA_FILE cannot be used; the message says why."""
 
 
 def tls_context(extra_ca: Path | None) -> ssl.SSLContext:
-    """The system's authorities and, where a file is named, those in it."""
+    """The system's authorities and, where a file is named, those in it; raises BadAuthorities."""
     context = httpcore2.default_ssl_context()
     if extra_ca is not None:
-        context.load_verify_locations(extra_ca)
+        try:
+            context.load_verify_locations(extra_ca)
+        except OSError as error:
+            no_pem = isinstance(error, ssl.SSLError)
+            why = "it holds no certificate in PEM" if no_pem else error.strerror
+            raise BadAuthorities(f"LOTUS_CALLBACK_CA_FILE: {extra_ca}: {why}") from None
     return context
 
 

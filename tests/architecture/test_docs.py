@@ -5,9 +5,13 @@ import tomllib
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
+from app.cli import commands
 from app.config import Settings
 from app.erasure import states
 from app.keys.scopes import Scope
@@ -16,6 +20,7 @@ from workers.architectures import BUILT_IN
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text()
 
 
 def table_rows(text: str) -> list[list[str]]:
@@ -57,6 +62,52 @@ def test_the_states_page_shows_the_moves_of_the_code(
         )
         for state, place in table.items()
     }
+
+
+def test_the_readme_leads_to_every_guide() -> None:
+    linked = set(re.findall(r"\]\(docs/([a-z-]+\.md)", README))
+    assert {page.name for page in DOCS.glob("*.md")} - linked == set()
+
+
+def test_the_readme_names_every_folder_of_the_service() -> None:
+    domains = {init.parent.name for init in (ROOT / "app").glob("*/__init__.py")}
+    section = README.split("## What is in the folders\n")[1]
+    assert {name for name in domains if f"`{name}`" not in section} == set()
+
+
+def leaves(command: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(command, TyperGroup):
+        return {name: command}
+    found = {name: command} if command.invoke_without_command else {}
+    for part, child in command.commands.items():
+        found |= leaves(child, f"{name} {part}".strip())
+    return found
+
+
+def test_the_readme_lists_every_command_and_which_of_them_speak_json() -> None:
+    section = README.split("## Command line and client\n")[1].split("\n```")[0]
+    listed = {
+        name
+        for row in re.findall(r"^\| (`lotus .*) \|.*\|$", section, re.MULTILINE)
+        for name in re.findall(r"`(?:lotus )?([a-z -]+)`", row)
+    }
+    known = leaves(typer.main.get_command(commands))
+    assert listed == set(known)
+    silent = {
+        name
+        for name, command in known.items()
+        if not any("--json" in one.opts for one in command.params)
+    }
+    assert silent == {"worker gpu", "worker ops"}
+    assert "all but `worker gpu` and `worker ops`" in section
+
+
+def test_each_decision_has_a_number_of_its_own_in_the_file_s_name_and_none_in_its_title() -> None:
+    pages = sorted((DOCS / "decisions").glob("*.md"))
+    numbers = [re.match(r"(\d{4})-[a-z]", page.name) for page in pages]
+    assert len({number[1] for number in numbers if number}) == len(pages)
+    for page in pages:
+        assert re.match(r"# [A-Z]", page.read_text()), page.name
 
 
 def test_every_scope_is_explained() -> None:

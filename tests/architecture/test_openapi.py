@@ -2,7 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+from app.http.problems import MEDIA_TYPE
+from app.main import API, TAGS
 from tests.architecture.openapi import description
 
 COMMITTED = Path(__file__).parents[2] / "openapi.json"
@@ -12,12 +15,42 @@ def test_the_committed_description_is_the_code_s_own() -> None:
     assert COMMITTED.read_text() == description(), "run `make openapi` and commit the result"
 
 
+def operations() -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, item in json.loads(description())["paths"].items()
+        for method, operation in item.items()
+    }
+
+
 def test_every_operation_says_what_it_does() -> None:
-    paths = json.loads(description())["paths"]
     silent = [
-        f"{method} {path}"
-        for path, operations in paths.items()
-        for method, operation in operations.items()
-        if not operation.get("summary")
+        name
+        for name, operation in operations().items()
+        if not operation.get("summary") or len(operation.get("description", "")) < 20
     ]
     assert silent == []
+
+
+def test_every_operation_stands_under_one_heading_that_is_explained() -> None:
+    explained = {tag["name"] for tag in json.loads(description())["tags"]}
+    used = {name: operation.get("tags", []) for name, operation in operations().items()}
+    assert [name for name, tags in used.items() if len(tags) != 1] == []
+    assert {tags[0] for tags in used.values()} == explained == set(TAGS)
+
+
+def test_every_call_of_the_api_documents_its_refusals_as_problems() -> None:
+    problem = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+    calls = {name: one for name, one in operations().items() if f" {API}/" in name}
+    assert len(calls) > 50
+    for name, operation in calls.items():
+        for status in ("4XX", "5XX"):
+            answer = operation["responses"].get(status, {})
+            assert answer.get("content", {}).get(MEDIA_TYPE) == problem, (name, status)
+            assert answer["description"], name
+
+
+def test_every_call_with_a_key_says_so() -> None:
+    """All but the two that a load balancer asks."""
+    open_to_all = {name for name, one in operations().items() if not one.get("security")}
+    assert open_to_all == {"GET /livez", "GET /readyz"}

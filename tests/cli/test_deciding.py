@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import httpx2
 import pytest
 
 from app.cli import deciding, erasing
+from app.erasure.decision_tables import ExtensionReason, HoldReason
+from app.erasure.refusing import REFUSALS
 from tests.cli.conftest import Result
 from tests.client.service import PROBLEM, REQUEST, answering
 
@@ -125,6 +128,21 @@ def test_a_refused_decision_is_an_error(service: Service, lotus_here: LotusHere)
     result = lotus_here("approve", ID)
     assert result.code == 1
     assert result.err.startswith("error: Somebody else (403)")
+
+
+@pytest.mark.parametrize(
+    ("command", "codes"),
+    [
+        ("refuse", set(REFUSALS)),
+        ("hold", set(HoldReason)),
+        ("extend", set(ExtensionReason)),
+    ],
+)
+def test_the_help_of_a_decision_names_every_reason_that_it_takes(
+    lotus_here: LotusHere, command: str, codes: set[str]
+) -> None:
+    shown = lotus_here(command, "--help").out
+    assert {code for code in codes if code not in re.sub(r"[│\s]+", " ", shown)} == set()
 
 
 @pytest.mark.parametrize(

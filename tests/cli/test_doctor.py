@@ -71,6 +71,15 @@ def test_a_server_that_confirms_before_it_has_written_is_a_problem(
     assert ("durability", "problem") in bad(result)
 
 
+def test_authorities_of_callbacks_that_cannot_be_read_are_a_problem(
+    doctor: Doctor, healthy: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOTUS_CALLBACK_CA_FILE", str(tmp_path / "absent.pem"))
+    result = doctor("--json")
+    assert result.code == 1
+    assert ("callbacks", "problem") in bad(result)
+
+
 def test_people_get_lines_that_say_what_to_do(doctor: Doctor, healthy: Runtime) -> None:
     change(healthy, Worker, heartbeat_at=datetime.now(UTC) - timedelta(hours=1))
     result = doctor()

@@ -225,6 +225,24 @@ def test_recipients_of_a_model_are_found_by_its_name(
     assert seen[1].url.path == "/api/v1/models/mdl_1/recipients"
 
 
+@pytest.mark.parametrize("command", ["recipients", "rechecks"])
+def test_a_model_is_named_by_its_id_without_a_look_at_the_others(
+    service: Service, lotus_here: LotusHere, command: str
+) -> None:
+    seen = service(httpx2.Response(200, json={"items": [], "next_cursor": None}))
+    assert lotus_here("models", command, "mdl_1").code == 0
+    assert [one.url.path for one in seen] == [f"/api/v1/models/mdl_1/{command}"]
+
+
+def test_rechecks_of_a_model_are_found_by_its_name(service: Service, lotus_here: LotusHere) -> None:
+    seen = service(
+        httpx2.Response(200, json={"items": [MODEL], "next_cursor": None}),
+        httpx2.Response(200, json={"items": [], "next_cursor": None}),
+    )
+    assert lotus_here("models", "rechecks", "digits").code == 0
+    assert seen[1].url.path == "/api/v1/models/mdl_1/rechecks"
+
+
 def test_recipients_of_a_model_that_is_not_there_are_one_line(
     service: Service, lotus_here: LotusHere
 ) -> None:

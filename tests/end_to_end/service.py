@@ -46,6 +46,11 @@ class Service:
     def database_url(self) -> str:
         return self._settings.get("LOTUS_DATABASE_URL", f"sqlite:///{self.data / 'lotus.db'}")
 
+    @property
+    def key(self) -> str:
+        assert self._key is not None, "it has not started yet"
+        return self._key
+
     def start(self) -> None:
         if self._key is None:
             if "LOTUS_DATABASE_URL" in self._settings:

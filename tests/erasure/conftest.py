@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.http.sessions import utc_now
+from app.clock import utc_now
 from app.ids import model_id
 from app.registry.policy import Policy
 from app.runtime import Runtime

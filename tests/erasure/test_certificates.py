@@ -17,10 +17,10 @@ from app.audit.tables import AuditEntry, PendingEntry
 from app.certificates import issuing, reading, verify
 from app.certificates.other_ends import GROUNDS
 from app.certificates.verify import Verified
+from app.clock import utc_now
 from app.erasure import arrivals, closing
 from app.erasure.refusing import REFUSALS
 from app.erasure.states import RunState
-from app.http.sessions import utc_now
 from app.ids import model_id
 from app.keys.scopes import Scope
 from app.registry.policy import Policy

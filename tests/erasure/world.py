@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, func, select
 
 from app.audit.sequencer import sequence
+from app.clock import utc_now
 from app.config import Settings
 from app.erasure import arrivals, breaker, leases, publishing, recheck_leases, rechecks, rejecting
 from app.erasure.failing import Fault
@@ -21,7 +22,6 @@ from app.erasure.recheck_ends import RecheckFence
 from app.erasure.recheck_tables import Recheck, RecheckState
 from app.erasure.states import KEPT_BACK, LEASED_RUN, LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, ErrorClass, Run
-from app.http.sessions import utc_now
 from app.ids import model_id, new_id, version_id
 from app.keys import service as keys
 from app.keys.scopes import ALL_SCOPES

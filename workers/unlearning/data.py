@@ -244,7 +244,7 @@ def _require_distinct(rows: Tensor) -> None:
 def split_unseen(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Halve one held-out split, class by class: row indices (n_val,), (n_test,), ascending.
 
-    For data sets that have a single held-out split. The same labels and seed give the same halves;
+    For datasets that have a single held-out split. The same labels and seed give the same halves;
     classes with an odd number of samples give their extra one to either half in turn.
     """
     generator = torch.Generator().manual_seed(seed)
