@@ -78,6 +78,11 @@ def overlapping() -> bytes:
     return file_of(header, tensors)
 
 
+def padded(blanks: str) -> bytes:
+    header, tensors = parts(weights())
+    return file_of(json.dumps(header) + blanks, tensors)
+
+
 WEIGHTS: dict[str, tuple[Any, str]] = {
     "a torch file": (torch_file, "unreadable-weights"),
     "offsets that overlap": (overlapping, "unreadable-weights"),
@@ -95,6 +100,24 @@ WEIGHTS: dict[str, tuple[Any, str]] = {
     "a header that nests without end": (deep, "unreadable-weights"),
     "a header that is a list": (lambda: file_of("[1]", b""), "unreadable-weights"),
     "a tensor twice": (twice, "unreadable-weights"),
+    **{
+        f"metadata that is {json.dumps(value)}": (
+            lambda value=value: with_header(__metadata__=value),
+            "unreadable-weights",
+        )
+        for value in (
+            "pt",
+            [1],
+            5,
+            True,
+            False,
+            {"format": ["pt"]},
+            {"format": {}},
+            {"format": None},
+        )
+    },
+    "a megabyte of blanks": (lambda: padded(" " * 1_000_000), "weights-metadata"),
+    "a megabyte of tabs and blanks": (lambda: padded("\t " * 500_000), "weights-metadata"),
     "text in the metadata": (
         lambda: with_header(__metadata__={"trained_on": SECRET}),
         "weights-metadata",
@@ -127,6 +150,15 @@ def test_weights_as_transformers_and_torch_users_save_them_are_taken(front: Fron
     file = safetensors.torch.save(state(), metadata={"format": "pt"})
     assert parts(file)[0]["__metadata__"] == {"format": "pt"}
     assert front.model(file)["state"] == "ready"
+
+
+def test_weights_whose_header_is_filled_up_a_little_or_has_no_metadata_are_taken(
+    front: Front,
+) -> None:
+    dataset = front.ready_dataset()
+    assert front.model(padded(" " * 4_096), dataset=dataset)["state"] == "ready"
+    ready = front.model(with_header(__metadata__=None), dataset=dataset, name="second")
+    assert ready["state"] == "ready"
 
 
 def image(pixels: Any, kind: str = "PNG", **options: Any) -> bytes:
