@@ -67,6 +67,8 @@ class Network:
 def tls_context(extra_ca: Path | None) -> ssl.SSLContext:
     """The system's authorities and, where a file is named, those in it."""
     context = httpcore2.default_ssl_context()
+    # A name counts only where certificates name hosts since RFC 6125, not in free text.
+    context.hostname_checks_common_name = False
     if extra_ca is not None:
         context.load_verify_locations(extra_ca)
     return context
