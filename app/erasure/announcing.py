@@ -26,6 +26,13 @@ def request_moved(
         over(session, request, now=now)
 
 
+def deadline_neared(
+    session: Session, request: ErasureRequest, days_left: int, *, now: datetime
+) -> None:
+    event = EventType.REQUEST_DUE_SOON if days_left else EventType.REQUEST_OVERDUE
+    _tell(session, request, event, _facts(request) | {"days_left": days_left}, now)
+
+
 def request_closed(session: Session, request: ErasureRequest, *, now: datetime) -> None:
     _tell(session, request, EventType.REQUEST_CLOSED, _facts(request), now)
 

@@ -87,6 +87,12 @@ class DeadlineView(BaseModel):
     """`first_due_at` and `extended_due_at` are moved by the pauses that are over."""
 
     first_due_at: datetime
+    jurisdiction: Annotated[
+        str | None,
+        Field(
+            description="Whose public holidays count; null if none do. ISO 3166, `DE` or `DE-BE`."
+        ),
+    ]
     extended_due_at: datetime | None
     extension_reason: str | None
     notified_at: datetime | None

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.canonical import instant_text
-from app.erasure import completion, deadlines, decisions, taking_out
-from app.erasure.deadlines import LAWS, Pause
+from app.erasure import completion, deadlines, decisions, due_dates, taking_out
+from app.erasure.deadlines import LAWS
 from app.erasure.decision_tables import DecisionAction, HoldReason
 from app.erasure.decisions import Decider, Note
 from app.erasure.locks import lock_requests
@@ -79,13 +79,10 @@ def lift(session: Session, request: ErasureRequest, cause: Cause) -> None:
     since, request.paused_since = request.paused_since, None
     interval = {"from": instant_text(since), "until": instant_text(max(since, cause.now))}
     request.paused = [*request.paused, interval]
-    pauses = pauses_of(request)
-    law = LAWS[request.regulation]
-    request.due_at = deadlines.due_at(request.submitted_at, law, pauses=pauses)
+    request.due_at = due_dates.due_at(request)
     if request.extended_due_at is not None:
-        request.extended_due_at = deadlines.due_at(
-            request.submitted_at, law, extended=True, pauses=pauses
-        )
+        request.extended_due_at = due_dates.due_at(request, extended=True)
+    request.remind_at = deadlines.first_reminder(due_dates.effective(request), cause.now)
     session.flush()
     log.append(
         session,
@@ -101,15 +98,8 @@ def lift(session: Session, request: ErasureRequest, cause: Cause) -> None:
     )
 
 
-def pauses_of(request: ErasureRequest) -> list[Pause]:
-    return [
-        Pause(datetime.fromisoformat(one["from"]), datetime.fromisoformat(one["until"]))
-        for one in request.paused
-    ]
-
-
 def _stop_clock(session: Session, request: ErasureRequest, cause: Cause) -> None:
-    due = request.extended_due_at or request.due_at
+    due = due_dates.effective(request)
     if (
         request.hold_reason is not HoldReason.IDENTITY_QUESTION
         or not LAWS[request.regulation].identity_stops_the_clock

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.erasure import approving, deadlines, matching, subjects
+from app.erasure.jurisdictions import holidays_of
 from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState
 from app.erasure.subjects import Identity, Reference
@@ -70,7 +71,7 @@ def submit(
 ) -> tuple[ErasureRequest, bool]:
     """The request and whether it is new. The same external id with the same body is a repeat."""
     _check_external_id(submission)
-    _keep_models_still(session, submission.controller)
+    jurisdiction = _keep_models_still(session, submission.controller)
     repeated = _repeat(session, submission)
     if repeated is not None:
         return repeated, False
@@ -83,7 +84,11 @@ def submit(
     # the run that took them, and certified with it. Only a closed case of the same person answers
     # for them without one.
     to_unlearn = [m for m in matches if m.found.train and not (m.covered and earlier)]
-
+    due = deadlines.due_at(
+        submitted_at,
+        deadlines.LAWS[submission.regulation],
+        holidays=holidays_of(jurisdiction),
+    )
     request = ErasureRequest(
         controller_id=submission.controller,
         external_id=submission.external_id,
@@ -92,7 +97,9 @@ def submit(
         state=RequestState.RECEIVED,
         submitted_at=submitted_at,
         received_at=now,
-        due_at=deadlines.due_at(submitted_at, deadlines.LAWS[submission.regulation]),
+        due_at=due,
+        jurisdiction=jurisdiction,
+        remind_at=deadlines.first_reminder(due, now),
         paused=[],
         approval=approving.asked_by(match.model for match in to_unlearn),
         body_digest=submission.body_digest,
@@ -124,6 +131,7 @@ def submit(
             legal_ground=request.legal_ground,
             submitted_at=request.submitted_at,
             due_at=request.due_at,
+            jurisdiction=request.jurisdiction,
             body_digest=request.body_digest.hex(),
             identity_count=len(submission.identities),
             item_count=len(to_unlearn),
@@ -202,11 +210,14 @@ def _submission_time(submission: Submission, now: datetime) -> datetime:
     )
 
 
-def _keep_models_still(session: Session, controller: UUID) -> None:
+def _keep_models_still(session: Session, controller: UUID) -> str | None:
     """Until this request commits, no model or version of the controller becomes ready: one that
-    did would neither be seen here nor see this request. Requests do not wait for each other."""
-    session.execute(
-        select(Controller.id).where(Controller.id == controller).with_for_update(read=True)
+    did would neither be seen here nor see this request. Requests do not wait for each other.
+    Gives the controller's jurisdiction."""
+    return session.scalar(
+        select(Controller.jurisdiction)
+        .where(Controller.id == controller)
+        .with_for_update(read=True)
     )
 
 

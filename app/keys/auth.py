@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Annotated
 from uuid import UUID
@@ -11,12 +12,13 @@ from uuid import UUID
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app.http.problems import Problem
 from app.http.rates import Rates
 from app.http.sessions import CurrentRuntime, Now
 from app.ids import api_key_id
-from app.keys import service
+from app.keys import changing, service
 from app.keys.refusals import Refusals
 from app.keys.scopes import Scope
 from app.observability import fields
@@ -74,6 +76,7 @@ def identify(
         raise _refused(request, now)
     if key.last_used_at is None or now - key.last_used_at >= service.LAST_USE_STEP:
         _note_use(runtime, key.id, now)
+    request.state.still_allowed = (partial(_require_unrevoked, key.id),)
     return Caller(key.controller_id, key.id, frozenset(Scope(scope) for scope in key.scopes))
 
 
@@ -82,6 +85,13 @@ def authenticate(request: Request, caller: Annotated[Caller, Depends(identify)])
     rates: Rates = request.app.state.rates
     rates.calls.take(caller.key_id.hex)
     return caller
+
+
+def _require_unrevoked(key: UUID, session: Session) -> None:
+    """Asked at the end of a call that writes: what it did is undone if its key was revoked since it
+    was shown, by another call."""
+    if changing.is_revoked_elsewhere(session, key):
+        raise _refusal()
 
 
 def _refusal() -> NotAuthenticated:

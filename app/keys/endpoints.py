@@ -42,6 +42,7 @@ def make_key(
     """Makes a key of your own controller, with scopes that your own key has. The answer holds the
     key, which cannot be had again: a repeat with the same `Idempotency-Key` makes no second one,
     and is refused with the address of the first."""
+    changing.hold_controller(session, caller.controller_id)
     changing.require_held(body.scopes, caller.scopes)
     _require_future(body.expires_at, now)
     owner = caller.controller_id

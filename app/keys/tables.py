@@ -16,6 +16,8 @@ class Controller(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(200), unique=True)
+    # Whose public holidays count for its deadlines, in ISO 3166; none if empty.
+    jurisdiction: Mapped[str | None] = mapped_column(String(6))
     created_at: Mapped[datetime]
 
 

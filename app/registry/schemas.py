@@ -34,8 +34,8 @@ def _distinct(values: _Distinct) -> _Distinct:
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FreeJson = Annotated[dict[str, Any], BeforeValidator(free_json)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class _Input(BaseModel):
