@@ -61,7 +61,8 @@ def _read(
     if not upload.is_file():
         raise UploadMissing("Upload the manifest again and register it anew.")
     columns = [SubjectColumn.model_validate(column) for column in dataset.subject_columns]
-    manifest = open_manifest(upload, dataset.task, len(dataset.class_names), columns)
+    classes = len(dataset.class_names)
+    manifest = open_manifest(upload, dataset.task, classes, columns, beat=beat)
     index = RowIndex(runtime.keyring, dataset.id, columns, _suppressed(runtime, check, now))
     writer = ShardWriter(folder)
     for batch in manifest.batches():

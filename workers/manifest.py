@@ -1,7 +1,7 @@
 """The Parquet manifest of a dataset: first its columns are checked, then its rows by the batch."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from app.registry.schemas import SubjectColumn
 from app.registry.tables import SampleSplit, Task
 from workers import rows
 from workers.content import ContentProblem
+from workers.images import Decoder
 
 # A row may hold a large image, and a repeated value costs nothing in the file: what is decoded at
 # once is bounded in rows and in bytes, and so is all that a file may grow to.
@@ -26,6 +27,9 @@ MOST_COLUMNS = 1_000
 # Photographs grow some tenfold when decoded; drawings more, but not without end.
 MOST_GROWTH = 200
 FREE_GROWTH_BYTES = 1024 * 1024 * 1024
+# Of processor time, for all images together: usual ones take a tenth of that.
+FREE_SECONDS = 120.0
+SECONDS_PER_MEBIBYTE = 2.0
 
 
 class UnreadableManifest(ContentProblem):
@@ -70,6 +74,7 @@ class Manifest:
     class_count: int
     subject_columns: Sequence[SubjectColumn]
     most_bytes: int
+    decoder: Decoder
     input_shape: tuple[int, ...] | None = field(default=None)
     decoded_bytes: int = field(default=0)
 
@@ -132,8 +137,11 @@ class Manifest:
         return subjects
 
     def _inputs(self, column: Any, first_row: int) -> npt.NDArray[Any]:
-        read = rows.pixels if self.task is Task.IMAGE_CLASSIFICATION else rows.features
-        inputs = read(column, first_row, self.input_shape)
+        inputs: npt.NDArray[Any]
+        if self.task is Task.IMAGE_CLASSIFICATION:
+            inputs = rows.pixels(column, first_row, self.input_shape, self.decoder)
+        else:
+            inputs = rows.features(column, first_row, self.input_shape)
         self.input_shape = inputs.shape[1:]
         self.decoded_bytes += inputs.nbytes
         if self.decoded_bytes > self.most_bytes:
@@ -145,9 +153,16 @@ class Manifest:
 
 
 def open_manifest(
-    path: Path, task: Task, class_count: int, subject_columns: Sequence[SubjectColumn]
+    path: Path,
+    task: Task,
+    class_count: int,
+    subject_columns: Sequence[SubjectColumn],
+    *,
+    beat: Callable[[], None],
 ) -> Manifest:
-    """Raises a ContentProblem unless the file is Parquet with the columns that were declared."""
+    """Raises a ContentProblem unless the file is Parquet with the columns that were declared.
+
+    `beat` is called while a batch with images that take long is read."""
     try:
         metadata = pq.read_metadata(path)
         if metadata.num_columns > MOST_COLUMNS:
@@ -162,12 +177,14 @@ def open_manifest(
     if file.metadata.num_rows > MOST_ROWS:
         raise ManifestTooLarge(f"A manifest may have at most {MOST_ROWS} rows.")
     _check_columns(schema, task, subject_columns)
-    most_bytes = max(FREE_GROWTH_BYTES, MOST_GROWTH * path.stat().st_size)
+    size = path.stat().st_size
+    most_bytes = max(FREE_GROWTH_BYTES, MOST_GROWTH * size)
     if _declared_bytes(file.metadata) > most_bytes:
         raise ManifestTooLarge(
             f"Decompressed, the columns take more than {MOST_GROWTH} times the file's size."
         )
-    return Manifest(file, task, class_count, subject_columns, most_bytes)
+    decoder = Decoder(FREE_SECONDS + SECONDS_PER_MEBIBYTE * size / 2**20, beat)
+    return Manifest(file, task, class_count, subject_columns, most_bytes, decoder)
 
 
 def _declared_bytes(metadata: pq.FileMetaData) -> int:

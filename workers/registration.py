@@ -23,6 +23,7 @@ from app.registry.checks import (
     LostRegistration,
     VersionCheck,
 )
+from app.registry.turns import Turns
 from app.runtime import Runtime
 from workers import dataset_check
 from workers.bounds import bound_memory
@@ -54,7 +55,8 @@ def process_pending(
     Raises LostRegistration if a lease ran out: whoever stood still so long had better begin anew.
     """
     ended = 0
-    while (check := _take(runtime, now_fn)) is not None:
+    turns = Turns()
+    while (check := _take(runtime, turns, now_fn)) is not None:
         step()
         ended += _process(runtime, check, now_fn, step)
         clear_leftovers(runtime, now=now_fn())
@@ -62,13 +64,12 @@ def process_pending(
     return ended
 
 
-def _take(runtime: Runtime, now_fn: Callable[[], datetime]) -> DatasetCheck | VersionCheck | None:
+def _take(
+    runtime: Runtime, turns: Turns, now_fn: Callable[[], datetime]
+) -> DatasetCheck | VersionCheck | None:
     lease = timedelta(seconds=runtime.settings.lease_seconds)
     with runtime.database.write() as session:
-        now = now_fn()
-        return checks.take_dataset(session, now=now, lease=lease) or checks.take_version(
-            session, now=now, lease=lease
-        )
+        return turns.take(session, now=now_fn(), lease=lease)
 
 
 def _process(

@@ -14,7 +14,7 @@ from app.http.problems import FieldError
 from app.identities import LONGEST_VALUE
 from app.registry.tables import SampleSplit
 from workers.content import ContentProblem
-from workers.images import BadImage, decode
+from workers.images import BadImage, Decoder
 
 MOST_FEATURES = 65_536
 LONGEST_SAMPLE_ID = 1024
@@ -119,14 +119,16 @@ def splits(column: Any, first_row: int) -> list[SampleSplit]:
     return splits
 
 
-def pixels(column: Any, first_row: int, expected: tuple[int, ...] | None) -> npt.NDArray[np.uint8]:
+def pixels(
+    column: Any, first_row: int, expected: tuple[int, ...] | None, decoder: Decoder
+) -> npt.NDArray[np.uint8]:
     images = []
     for offset in range(len(column)):
         content = column[offset].as_py()
         try:
             if content is None:
                 raise BadImage("is empty")
-            images.append(decode(content, expected))
+            images.append(decoder.decode(content, expected))
         except BadImage as error:
             refuse_row(BrokenImage, first_row + offset, "image", str(error))
         expected = images[0].shape

@@ -45,6 +45,9 @@ LOOKS_PER_LEASE = 8
 LONGEST_BETWEEN_LOOKS = timedelta(seconds=5)
 # The first that can be read: those of a container's control group, then the whole machine's.
 MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
+# The process of work that has ended, or was cancelled, has to let go of its device and to unload
+# libraries, which takes long on a busy machine.
+LONGEST_EXIT = timedelta(seconds=60)
 # How long the end of a run is kept trying to be written; then its lease runs out by itself.
 REPORT_SECONDS = 30.0
 
@@ -108,9 +111,12 @@ class Held:
                 self._renew(lease, now)
             return False
         self._lost_since = self._lost_since or now
-        if now - self._lost_since < lease / 2:
+        if now - self._lost_since < (max(lease / 2, LONGEST_EXIT) if found.over else lease / 2):
             return False
-        log.error("process stands still without its lease", extra=self._named())
+        if found.over:
+            log.info("process of ended work did not exit, and is killed", extra=self._named())
+        else:
+            log.error("process stands still without its lease", extra=self._named())
         self.process.kill()
         self.process.wait()
         return True

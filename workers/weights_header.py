@@ -2,7 +2,8 @@
 
 The file is stored and handed out as it came: its SHA-256 is what its owner and every certificate
 know it by, so nothing can be taken out of it. Text in it would be kept for as long as the weights,
-where nobody looks for it. So a header may hold tensors and the name of the framework, and no more.
+where nobody looks for it. So a header may hold tensors and the name of the framework, and no more:
+no megabytes of blanks either, which can say something by their number and kind.
 """
 
 import json
@@ -14,6 +15,8 @@ from workers.content import ContentProblem
 
 # The networks of the list have some hundred tensors, at about a hundred bytes each.
 LONGEST = 8 * 1024 * 1024
+# Writers of the format fill up to a multiple of 8.
+MOST_PADDING = 4 * 1024
 _LENGTH_BYTES = 8
 _TENSOR = {"dtype", "shape", "data_offsets"}
 _METADATA = "__metadata__"
@@ -39,13 +42,15 @@ def unreadable() -> UnreadableWeights:
 def check_header(path: Path) -> None:
     """Raises UnreadableWeights if the header is none, WeightsMetadata if it says too much. Offsets
     and shapes are for the reader of the format to check."""
+    written = _header(path)
     try:
-        header = json.loads(_header(path), object_pairs_hook=_without_repeats)
+        header = json.loads(written, object_pairs_hook=_without_repeats)
+        usual = len(json.dumps(header))
     except (ValueError, RecursionError):
         raise unreadable() from None
-    if not isinstance(header, dict):
+    if not isinstance(header, dict) or not _is_metadata(metadata := header.pop(_METADATA, None)):
         raise unreadable()
-    if not (header.pop(_METADATA, {}) or {}).items() <= _ALLOWED.items():
+    if not (metadata or {}).items() <= _ALLOWED.items():
         raise WeightsMetadata(
             "The metadata of the file would be kept with it. Save the tensors again without "
             'metadata, or with {"format": "pt"} alone.',
@@ -55,6 +60,18 @@ def check_header(path: Path) -> None:
         raise WeightsMetadata(
             "A tensor is described by dtype, shape and data_offsets, and by nothing else."
         )
+    if len(written) > usual + MOST_PADDING:
+        raise WeightsMetadata(
+            f"The header has more than {MOST_PADDING} bytes beyond what it says. Save the tensors "
+            "again."
+        )
+
+
+def _is_metadata(found: Any) -> bool:
+    """Of the format: text to text, or nothing."""
+    if not isinstance(found, dict):
+        return found is None
+    return all(isinstance(value, str) for value in found.values())
 
 
 def _header(path: Path) -> bytes:

@@ -12,17 +12,19 @@ from sqlalchemy.orm import Session
 
 from app.audit.kinds import worker_actor
 from app.erasure import leases, recheck_leases
-from app.erasure.recheck_tables import Recheck, RecheckState
-from app.erasure.states import LEASED_RUN
+from app.erasure.recheck_tables import LIVE, Recheck, RecheckState
+from app.erasure.states import LEASED_RUN, RUN
 from app.erasure.tables import ErrorClass, Run
 from app.keyring import Keyring
 
 
 @dataclass(frozen=True)
 class Lease:
-    """As the row says. `begun`: the process has shown a first sign of life."""
+    """As the row says. `begun`: the process has shown a first sign of life. `over`: this attempt
+    was the last one, and the work has come to its end."""
 
     held: bool
+    over: bool
     begun: bool
     until: datetime | None
 
@@ -86,8 +88,13 @@ class Unlearning:
 
     def look(self, session: Session, fence: Any) -> Lease:
         run = session.get_one(Run, fence.identity)
-        held = run.attempt == fence.attempt and run.state in LEASED_RUN
-        return Lease(held, run.progress is not None, run.lease_until)
+        own = run.attempt == fence.attempt
+        return Lease(
+            held=own and run.state in LEASED_RUN,
+            over=own and RUN[run.state].ends,
+            begun=run.progress is not None,
+            until=run.lease_until,
+        )
 
     def renew(self, session: Session, fence: Any, *, lease: timedelta, now: datetime) -> None:
         leases.renew(session, fence, lease=lease, now=now)
@@ -129,8 +136,13 @@ class Rechecking:
 
     def look(self, session: Session, fence: Any) -> Lease:
         recheck = session.get_one(Recheck, fence.identity)
-        held = recheck.attempt == fence.attempt and recheck.state is RecheckState.RUNNING
-        return Lease(held, recheck.device is not None, recheck.lease_until)
+        own = recheck.attempt == fence.attempt
+        return Lease(
+            held=own and recheck.state is RecheckState.RUNNING,
+            over=own and recheck.state not in LIVE,
+            begun=recheck.device is not None,
+            until=recheck.lease_until,
+        )
 
     def renew(self, session: Session, fence: Any, *, lease: timedelta, now: datetime) -> None:
         recheck_leases.renew(session, fence, lease=lease, now=now)

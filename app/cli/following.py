@@ -2,7 +2,7 @@
 
 from rich.progress import Progress, TaskID
 
-from app.cli.output import progress
+from app.cli.output import plain, progress
 from client import Erasure, ErasureItem, LotusClient, Run
 
 # How far a run is when a phase begins; epochs fill the span of the running phase.
@@ -18,7 +18,7 @@ def follow(
         for erasure in lotus.watch(request, timeout=timeout):
             for item in erasure.items:
                 if item.id not in tasks:
-                    tasks[item.id] = bars.add_task(item.model_name, total=1.0)
+                    tasks[item.id] = bars.add_task(plain(item.model_name), total=1.0)
                 _show(bars, tasks[item.id], lotus, item)
         return erasure
 
@@ -26,10 +26,10 @@ def follow(
 def _show(bars: Progress, task: TaskID, lotus: LotusClient, item: ErasureItem) -> None:
     if item.state != "running" or item.run is None:
         done = 0.0 if item.state == "scheduled" else ENDED
-        bars.update(task, completed=done, description=f"{item.model_name}: {item.state}")
+        bars.update(task, completed=done, description=f"{plain(item.model_name)}: {item.state}")
         return
     run = lotus.get_run(item.run)
-    text = f"{item.model_name}: {run.state}{_epochs(run)}"
+    text = f"{plain(item.model_name)}: {run.state}{_epochs(run)}"
     bars.update(task, completed=_fraction(run), description=text)
 
 

@@ -1,6 +1,7 @@
 """What every command prints with: a table for people, one JSON document for programs."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from client import LotusProblem
 
@@ -31,11 +33,30 @@ class Failure(Exception):
     """A command cannot do its work; the message is all that the user needs to know."""
 
 
+# What moves a terminal's cursor, turns the direction of what follows, or cannot be written at all.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Text from elsewhere that cannot do anything to a terminal: `\x1b` is written out.
+
+    The service refuses such names; there may be older ones, and it may be another's service.
+    """
+    return _UNPRINTABLE.sub(lambda found: f"{ascii(found[0])[1:-1]}", text)
+
+
+class _Console(Console):
+    """Every string that is printed, a cell of a table too, passes through here."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
 def console(*, stderr: bool = False) -> Console:
     """At most 100 columns; exactly 100 in a pipe, where no terminal says how wide it is."""
-    found = Console(stderr=stderr, highlight=False)
+    found = _Console(stderr=stderr, highlight=False)
     width = min(WIDTH, found.width) if found.is_terminal else WIDTH
-    return Console(stderr=stderr, highlight=False, width=width)
+    return _Console(stderr=stderr, highlight=False, width=width)
 
 
 def print_json(document: object) -> None:
@@ -63,7 +84,7 @@ def table(*headings: str, title: str | None = None) -> Table:
 
 def plain(value: object) -> str:
     """Text from elsewhere, so that square brackets in it are not taken for markup."""
-    return "" if value is None else escape(str(value))
+    return "" if value is None else escape(printable(str(value)))
 
 
 def print_rows(rows: Sequence[Sequence[object]], *headings: str, title: str | None = None) -> None:

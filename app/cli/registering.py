@@ -10,7 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.connection import connect
-from app.cli.output import AsJson, Failure, console, print_json, print_rows, progress, waiting
+from app.cli.output import (
+    AsJson,
+    Failure,
+    console,
+    plain,
+    print_json,
+    print_rows,
+    progress,
+    waiting,
+)
 from app.cli.rechecking import print_rechecks
 from client import Dataset, LotusClient, Model
 
@@ -157,7 +166,7 @@ def upload(lotus: LotusClient, path: Path, *, as_json: bool) -> str:
     if not path.is_file():
         raise Failure(f"{path} is not there")
     with progress(as_json=as_json, sizes=True) as bars:
-        task = bars.add_task(f"uploading {path.name}", total=path.stat().st_size)
+        task = bars.add_task(f"uploading {plain(path.name)}", total=path.stat().st_size)
         artifact = lotus.upload_artifact(
             path, progress=lambda done, total: bars.update(task, completed=done)
         )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.connection import connect
-from app.cli.output import AsJson, console, plain, print_json, print_rows
+from app.cli.output import AsJson, console, plain, print_json, print_rows, printable
 from client import Delivery, NewWebhook
 
 webhooks = typer.Typer(help="Callbacks: receivers and deliveries.", no_args_is_help=True)
@@ -131,7 +131,7 @@ def _print_new(made: NewWebhook, *, as_json: bool) -> None:
     out = console()
     out.print(f"[bold]{plain(made.id)}[/bold]  {plain(made.url)}")
     out.print("The secret, shown only now:")
-    typer.echo(made.secret)
+    typer.echo(printable(made.secret))
 
 
 def _print_delivery(sent: Delivery, *, as_json: bool) -> None:

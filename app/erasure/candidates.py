@@ -7,10 +7,10 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.erasure.destroying import end_version
-from app.erasure.locks import lock_model
 from app.erasure.queue import is_overdue
 from app.erasure.states import ItemState
 from app.erasure.tables import ErasureItem, ErasureRequest
+from app.registry.locks import lock_model
 from app.registry.tables import ModelVersion, VersionState
 from app.restore.service import is_paused
 

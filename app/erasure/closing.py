@@ -17,12 +17,13 @@ from app.certificates import service as certificates
 from app.certificates.statement import Destruction as Stated
 from app.erasure import announcing, decisions, destroying, reach, rechecks, recipients
 from app.erasure.closing_tables import Destroyed, Destruction
-from app.erasure.locks import lock_model, lock_requests
+from app.erasure.locks import lock_requests
 from app.erasure.states import RequestState
 from app.erasure.tables import ErasureRequest
 from app.erasure.unneeded import is_needed
 from app.ids import controller_id, model_id, request_id
 from app.keyring import Keyring
+from app.registry.locks import lock_model
 from app.registry.tables import Artifact, ArtifactState, DatasetShard, ModelVersion, VersionState
 from app.restore.service import is_paused
 

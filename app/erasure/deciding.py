@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.erasure import breaker, completion, forming, ladder, publishing, refusing
 from app.erasure.ladder import Recipe
-from app.erasure.locks import items_of, lock_items, lock_model
+from app.erasure.locks import items_of, lock_items
 from app.erasure.states import KEPT_BACK, LIVE_RUN, ItemState, RunState, RunStep
 from app.erasure.tables import (
     ErasureItem,
@@ -29,6 +29,7 @@ from app.erasure.tables import (
 from app.erasure.transitions import Cause, Event, IllegalMove, move_item
 from app.http.problems import InvalidInput, NotFound, Problem, field_errors
 from app.keyring import Keyring
+from app.registry.locks import lock_model
 from app.registry.method_settings import Method, checked, execution_of
 from app.registry.policy import Policy, TrainingRecipe
 from app.registry.tables import Model, ModelVersion, VersionState

@@ -9,6 +9,7 @@ from app.canonical import Sha256
 from app.erasure.decision_tables import DecisionAction, ExtensionReason, HoldReason
 from app.erasure.states import Owner
 from app.erasure.tables import ReasonCode
+from app.http.text import SEVERAL_LINES
 from app.http.times import Time
 from app.ids import ApiKeyId
 from app.registry.policy import Approval
@@ -25,8 +26,7 @@ NoteText = Annotated[
     Field(
         min_length=1,
         max_length=1000,
-        # No control character but a line's end, and none that turns the direction of what follows.
-        pattern=r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+$",
+        pattern=SEVERAL_LINES,
         description="For your own people; name no person in it. It is kept until the case closes, "
         "and for three years at most. The audit log has its salted hash only.",
     ),

@@ -16,11 +16,12 @@ from app.audit.kinds import SERVICE, worker_actor
 from app.db import rows_changed
 from app.erasure import breaker, completion, failing, forming
 from app.erasure.failing import Fault
-from app.erasure.locks import Fence, LeaseLost, fenced_run, items_of, lock_model
+from app.erasure.locks import Fence, LeaseLost, fenced_run, items_of
 from app.erasure.states import LEASED_RUN, LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErrorClass, Run
 from app.erasure.transitions import Cause, Event, move_item, move_run
 from app.keyring import Keyring
+from app.registry.locks import lock_model
 from app.registry.tables import Model
 
 # The third crash of a run is the last: what kills a worker three times is not chance.

@@ -1,7 +1,7 @@
 """Rows that are about to change, locked; and the fence that a worker's writes must pass.
 
 Lock order, so that no two of these transactions wait for each other: model, re-check, run, items,
-requests; each kind in the order of its ids.
+requests; each kind in the order of its ids. The model's lock is the registry's.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from app.erasure.states import LEASED_RUN
 from app.erasure.tables import ErasureItem, ErasureRequest, Run, RunItem
-from app.registry.tables import Model
 
 AT_ONCE = 1_000
 Row = TypeVar("Row", ErasureItem, ErasureRequest)
@@ -63,17 +62,6 @@ def items_of(session: Session, run: Run) -> list[ErasureItem]:
     """The items that the run was formed with, locked."""
     ids = session.scalars(select(RunItem.item_id).where(RunItem.run_id == run.id)).all()
     return list(lock_items(session, ids))
-
-
-def lock_model(session: Session, model: UUID, *, skip_locked: bool = False) -> Model | None:
-    """None only if it is locked and `skip_locked`. Leaves room for rows that refer to the model:
-    a plain lock would hold up every new item."""
-    return session.scalar(
-        select(Model)
-        .where(Model.id == model)
-        .with_for_update(key_share=True, skip_locked=skip_locked)
-        .execution_options(populate_existing=True)
-    )
 
 
 def lock_items(session: Session, ids: Iterable[UUID]) -> list[ErasureItem]:

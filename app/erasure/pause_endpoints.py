@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends
 
 from app.bell import ring_after_commit
 from app.erasure import breaker
-from app.erasure.locks import lock_model
 from app.erasure.transitions import Cause, Event
 from app.http.sessions import CurrentRuntime, Now, WriteSession
 from app.ids import ModelId
 from app.keys.auth import Caller, require
 from app.keys.scopes import Scope
 from app.registry import lookup, views
+from app.registry.locks import lock_model
 from app.registry.schemas import ModelView
 
 router = APIRouter(prefix="/models", tags=["models"])

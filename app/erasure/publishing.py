@@ -15,13 +15,14 @@ from sqlalchemy.orm import Session, undefer
 
 from app.audit import kinds, log
 from app.erasure import breaker, completion, forming
-from app.erasure.locks import Fence, fenced_run, items_of, lock_model
+from app.erasure.locks import Fence, fenced_run, items_of
 from app.erasure.states import ItemState, Outcome, RunState
 from app.erasure.tables import Run, UnlearnedSample
 from app.erasure.transitions import Cause, Event, move_item, move_run
 from app.ids import controller_id, model_id, run_id, version_id
 from app.keyring import Keyring
 from app.registry.artifacts import SAFETENSORS, note_stored
+from app.registry.locks import lock_model
 from app.registry.tables import Model, ModelVersion, VersionState
 from app.restore.service import is_paused
 

@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.erasure import forming, relapsing
-from app.erasure.locks import LeaseLost, lock_model
+from app.erasure.locks import LeaseLost
 from app.erasure.recheck_tables import Recheck, RecheckCase, RecheckState, Skipped
 from app.erasure.tables import ErrorClass
 from app.ids import controller_id, model_id, recheck_id, version_id
 from app.keyring import Keyring
 from app.observability import fields
+from app.registry.locks import lock_model
 from app.registry.tables import Model, ModelVersion
 from app.restore.service import is_paused
 

@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 from app.db import rows_changed
 from app.erasure import recheck_ends, rechecks
 from app.erasure.leases import MOST_CRASHES, PAUSES
-from app.erasure.locks import LeaseLost, lock_model
+from app.erasure.locks import LeaseLost
 from app.erasure.recheck_ends import RecheckFence, held_still
 from app.erasure.recheck_tables import Recheck, RecheckCase, RecheckState, Trigger
 from app.erasure.tables import ErrorClass
 from app.ids import new_id
+from app.registry.locks import lock_model
 from app.registry.policy import Policy
 from app.registry.tables import Model, ModelVersion, VersionState
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from app.audit import kinds, log
 from app.erasure import completion, publishing
 from app.erasure.closing_tables import Rollback
-from app.erasure.locks import items_of, lock_items, lock_model, lock_requests
+from app.erasure.locks import items_of, lock_items, lock_requests
 from app.erasure.reopening import reopen
 from app.erasure.states import LIVE_RUN, WITHDRAWN, ItemState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
@@ -21,6 +21,7 @@ from app.http.problems import Conflict, Unavailable
 from app.ids import controller_id, model_id, version_id
 from app.keyring import Keyring
 from app.registry import lookup
+from app.registry.locks import lock_model
 from app.registry.lookup import UnknownVersion
 from app.registry.policy import Policy
 from app.registry.service import ModelNotReady

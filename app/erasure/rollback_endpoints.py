@@ -17,6 +17,7 @@ from app.http import idempotency
 from app.http.idempotency import KeyHeader, RawBody
 from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, newest_first
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
+from app.http.text import ONE_LINE
 from app.ids import ModelId, VersionId
 from app.keys.auth import Caller, require
 from app.keys.scopes import Scope
@@ -47,8 +48,7 @@ class RollBack(BaseModel):
         Field(
             min_length=1,
             max_length=500,
-            # No control character, and none that turns the direction of what follows it.
-            pattern=r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+$",
+            pattern=ONE_LINE,
             description="For your own people. Name no person in it.",
         ),
     ]

@@ -8,12 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.erasure import completion, forming
-from app.erasure.locks import items_of, lock_items, lock_model, lock_requests
+from app.erasure.locks import items_of, lock_items, lock_requests
 from app.erasure.states import ITEM, LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
 from app.erasure.transitions import Cause, ChangedMeanwhile, Event, move_item, move_run
 from app.http.problems import Problem
 from app.keyring import Keyring
+from app.registry.locks import lock_model
 from app.registry.tables import Model
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.http.text import Name
 from app.http.times import Time
 from app.ids import ApiKeyId
 from app.keys.changing import LONGEST_OVERLAP, OVERLAP
@@ -25,12 +26,8 @@ class _Input(BaseModel):
 
 class MakeKey(_Input):
     name: Annotated[
-        str,
+        Name,
         Field(
-            min_length=1,
-            max_length=200,
-            # No control character, and none that turns the direction of what follows it.
-            pattern=r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+$",
             description="Who or what will use the key. It is shown to everybody who may see keys "
             "or recipients.",
         ),

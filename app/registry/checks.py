@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, select, true, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
@@ -53,14 +53,17 @@ class DatasetContent:
     suppressed_rows: int
 
 
-def take_dataset(session: Session, *, now: datetime, lease: timedelta) -> DatasetCheck | None:
-    """The oldest dataset that waits for a check, or None.
+def take_dataset(
+    session: Session, *, now: datetime, lease: timedelta, controller: UUID | None = None
+) -> DatasetCheck | None:
+    """The oldest dataset (of one controller) that waits for a check, or None.
 
     Attempts after the last one are for removing what that left, and for ending the registration.
     """
     dataset = session.scalar(
         select(Dataset)
-        .where(*_free(Dataset, RegistrationState.CHECKING, now))
+        .where(*free(Dataset, RegistrationState.CHECKING, now))
+        .where(true() if controller is None else Dataset.controller_id == controller)
         .order_by(Dataset.id)
         .limit(1)
         .with_for_update(skip_locked=True, key_share=True)
@@ -73,12 +76,16 @@ def take_dataset(session: Session, *, now: datetime, lease: timedelta) -> Datase
     return DatasetCheck(dataset, dataset.check_attempts)
 
 
-def take_version(session: Session, *, now: datetime, lease: timedelta) -> VersionCheck | None:
-    """The oldest version that waits for a check, or None."""
+def take_version(
+    session: Session, *, now: datetime, lease: timedelta, controller: UUID | None = None
+) -> VersionCheck | None:
+    """The oldest version (of one controller) that waits for a check, or None."""
+    models = select(Model.id).where(Model.controller_id == controller)
     while True:
         version = session.scalar(
             select(ModelVersion)
-            .where(*_free(ModelVersion, VersionState.CHECKING, now))
+            .where(*free(ModelVersion, VersionState.CHECKING, now))
+            .where(true() if controller is None else ModelVersion.model_id.in_(models))
             .order_by(ModelVersion.id)
             .limit(1)
             .with_for_update(skip_locked=True, key_share=True)
@@ -99,7 +106,7 @@ def take_version(session: Session, *, now: datetime, lease: timedelta) -> Versio
 def anything_waits(session: Session, *, now: datetime) -> bool:
     """Whether a registration could be taken; takes nothing."""
     return any(
-        session.scalar(select(table.id).where(*_free(table, checking, now)).limit(1)) is not None
+        session.scalar(select(table.id).where(*free(table, checking, now)).limit(1)) is not None
         for table, checking in (
             (Dataset, RegistrationState.CHECKING),
             (ModelVersion, VersionState.CHECKING),
@@ -275,9 +282,10 @@ def _hold_still(session: Session, model: Model) -> None:
         )
 
 
-def _free(
+def free(
     table: type[Dataset] | type[ModelVersion], checking: StrEnum, now: datetime
 ) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """What a registration fulfils that nobody holds."""
     lease = table.check_lease_until
     return table.state == checking, lease.is_(None) | (lease <= now)
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.http.free_json import free_json
 from app.http.problems import ProblemDocument
+from app.http.text import Name
 from app.identities import DEFAULT_TYPE, TYPE_PATTERN, IdentityFormat
 from app.ids import ApiKeyId, DatasetId, ModelId, RunId, VersionId
 from app.registry.policy import Policy, TrainingRecipe
@@ -32,8 +33,6 @@ def _distinct(values: _Distinct) -> _Distinct:
 
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# No control characters: names stand in logs, terminals and pages.
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 FreeJson = Annotated[dict[str, Any], BeforeValidator(free_json)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -51,15 +50,23 @@ class ArtifactView(BaseModel):
     state: ArtifactState
 
 
-class SubjectColumn(_Input):
+class SubjectColumn(BaseModel):
     """A manifest column that says whom a sample shows, and how it says it."""
 
+    model_config = ConfigDict(frozen=True)
+
+    column: str
+    type: str
+    format: IdentityFormat
+
+
+class DeclareSubjectColumn(_Input):
     column: Name
     type: Annotated[str, Field(pattern=TYPE_PATTERN)] = DEFAULT_TYPE
     format: IdentityFormat = IdentityFormat.RAW
 
 
-def _columns_of_their_own(columns: list[SubjectColumn]) -> list[SubjectColumn]:
+def _columns_of_their_own(columns: list[DeclareSubjectColumn]) -> list[DeclareSubjectColumn]:
     _distinct([column.column for column in columns])
     if any(column.column in ROW_COLUMNS for column in columns):
         raise ValueError("must not name a column that has another meaning")
@@ -74,7 +81,7 @@ class RegisterDataset(_Input):
         list[Name], Field(min_length=2, max_length=20_000), AfterValidator(_distinct)
     ]
     subject_columns: Annotated[
-        list[SubjectColumn],
+        list[DeclareSubjectColumn],
         Field(min_length=1, max_length=16),
         AfterValidator(_columns_of_their_own),
     ]

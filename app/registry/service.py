@@ -13,6 +13,7 @@ from app.canonical import canonical_json
 from app.http.problems import Conflict, FieldError, Problem
 from app.ids import new_id
 from app.registry.artifacts import require_staged
+from app.registry.locks import lock_model
 from app.registry.lookup import get_dataset, get_model
 from app.registry.policy import Policy
 from app.registry.schemas import RegisterDataset, RegisterModel, RegisterVersion
@@ -148,8 +149,10 @@ def register_version(
     now: datetime,
 ) -> ModelVersion:
     """Weights trained elsewhere: they begin a lineage of their own."""
-    model = get_model(session, model_id, controller=controller)
-    if model.state is not RegistrationState.READY:
+    get_model(session, model_id, controller=controller)
+    # Others count from the highest number too: registrations, and runs that publish.
+    model = lock_model(session, model_id)
+    if model is None or model.state is not RegistrationState.READY:
         raise ModelNotReady("Wait until the model is `ready`, then add a version.")
     require_staged(session, store, controller, body.artifact)
     latest = session.scalar(

@@ -52,6 +52,7 @@ _LOCAL_SUFFIXES = (
 # Everything else of IPv6 is not (yet) the Internet: loopback, link-local, site-local, unique local,
 # multicast, and forms that carry an IPv4 address (mapped, compatible, NAT64).
 _INTERNET_V6 = ip_network("2000::/3")
+_ISATAP = 0x0000_5EFE  # bits 64 to 95; two of them may say "universal" and "group" as well
 _REFUSED = [
     ip_network(each)
     for each in (
@@ -154,9 +155,14 @@ def is_public(address: str) -> bool:
         parsed in network for network in _REFUSED if network.version == parsed.version
     ):
         return False
-    if isinstance(parsed, IPv6Address) and parsed not in _INTERNET_V6:
+    if isinstance(parsed, IPv6Address) and (parsed not in _INTERNET_V6 or _is_isatap(parsed)):
         return False
     return parsed.is_global and not parsed.is_multicast
+
+
+def _is_isatap(address: IPv6Address) -> bool:
+    """Carries an IPv4 address under any prefix (RFC 5214, 6.1), and no public service uses it."""
+    return int(address) >> 32 & 0xFCFF_FFFF == _ISATAP
 
 
 def _is_loopback(address: str) -> bool:

@@ -72,6 +72,8 @@ class BadAuthorities(Exception):
 def tls_context(extra_ca: Path | None) -> ssl.SSLContext:
     """The system's authorities and, where a file is named, those in it; raises BadAuthorities."""
     context = httpcore2.default_ssl_context()
+    # A name counts only where certificates name hosts since RFC 6125, not in free text.
+    context.hostname_checks_common_name = False
     if extra_ca is not None:
         try:
             context.load_verify_locations(extra_ca)

@@ -98,6 +98,30 @@ def test_erase_reads_the_identity_from_the_standard_input(
     assert json.loads(seen[0].content)["subjects"][0]["value"] == "anna@example.org"
 
 
+DISTURBING = "digits \x1b[2J\x9b31m\u202e\u2028\x07\r net"
+WRITTEN_OUT = r"digits \x1b[2J\x9b31m\u202e\u2028\x07\r net"
+
+
+def test_what_the_service_says_does_nothing_to_a_terminal(
+    service: Service, lotus_here: LotusHere
+) -> None:
+    item = {**ITEM, "model_name": DISTURBING}
+    service(httpx2.Response(200, json={**REQUEST, "items": [item]}))
+    shown = lotus_here("status", str(REQUEST["id"]))
+    assert WRITTEN_OUT in shown.out
+    ended = {**REQUEST, "state": "completed", "items": [item]}
+    service(httpx2.Response(202, json=REQUEST), httpx2.Response(200, json=ended))
+    followed = lotus_here("erase", "anna", "--follow")
+    service(httpx2.Response(422, json={**PROBLEM, "title": DISTURBING, "detail": DISTURBING}))
+    refused = lotus_here("erase", "anna")
+    assert refused.err.count(WRITTEN_OUT) == 2
+    service(httpx2.Response(200, json={**REQUEST, "items": [item]}))
+    document = lotus_here("status", str(REQUEST["id"]), "--json")
+    assert document.document["items"][0]["model_name"] == DISTURBING
+    for result in (shown, followed, refused, document):
+        assert not set("\x1b\x9b\u202e\u2028\x07\r") & set(result.out + result.err)
+
+
 @pytest.mark.parametrize(("last", "code"), [("completed", 0), ("needs_decision", 1), ("failed", 1)])
 def test_following_succeeds_only_if_the_request_completed(
     service: Service, lotus_here: LotusHere, last: str, code: int

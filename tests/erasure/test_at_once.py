@@ -10,14 +10,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.erasure import arrivals, cancelling, closing, deciding
+from app.erasure.states import RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode
-from app.registry.tables import Dataset, Model
+from app.registry import service
+from app.registry.schemas import RegisterVersion
+from app.registry.tables import Dataset, Model, ModelVersion
 from app.runtime import Runtime
 from tests.erasure.conftest import Cases
 from tests.erasure.factories import add_model
 from tests.erasure.test_arriving_versions import while_open
 from tests.erasure.test_publishing import soon
 from tests.erasure.working import Hand
+from tests.registry.content import digest, weights
 
 Act = Callable[[Session, Runtime], Any]
 
@@ -162,3 +166,65 @@ def test_of_two_cancels_at_once_both_are_told_that_it_is_done(
     )
     assert answer.status_code == 202
     assert answer.json()["state"] == "cancelled"
+
+
+@pytest.fixture
+def upload(cases: Cases) -> str:
+    """Weights that were trained elsewhere and wait to be registered."""
+    sha256 = digest(weights())
+    answer = cases.api.put(f"/api/v1/artifacts/{sha256}", content=weights())
+    assert answer.status_code == 201, answer.text
+    return sha256
+
+
+def numbers(runtime: Runtime) -> dict[int, bool]:
+    """Of the model's versions; True for what a run made."""
+    with runtime.database.read() as session:
+        found = session.execute(select(ModelVersion.number, ModelVersion.run_id))
+        return {number: run is not None for number, run in found}
+
+
+def test_a_run_that_publishes_while_a_version_is_registered_takes_the_number_after_it(
+    cases: Cases, hand: Hand, runtime: Runtime, upload: str
+) -> None:
+    request = cases.submit("ada")
+    fence = hand.must_claim(soon())
+    hand.move(fence, RunState.VERIFYING, soon())
+    hand.move(fence, RunState.PUBLISHING, soon())
+
+    def registers(session: Session) -> None:
+        model = session.scalars(select(Model)).one()
+        service.register_version(
+            session,
+            runtime.artifacts,
+            model.id,
+            RegisterVersion(artifact=upload),
+            controller=model.controller_id,
+            actor="operator",
+            now=soon(),
+        )
+        session.flush()
+
+    def publishes() -> RunState:
+        with runtime.database.write() as session:
+            return hand.publish_in(session, fence, soon())
+
+    assert while_open(runtime.database, registers, publishes) is RunState.SUCCEEDED
+    assert numbers(runtime) == {1: False, 2: False, 3: True}
+    assert cases.state(request) == "completed"
+
+
+def test_a_version_that_is_registered_while_a_run_publishes_takes_the_number_after_it(
+    cases: Cases, hand: Hand, runtime: Runtime, model: str, upload: str
+) -> None:
+    cases.submit("ada")
+    fence = hand.must_claim(soon())
+    hand.move(fence, RunState.VERIFYING, soon())
+    hand.move(fence, RunState.PUBLISHING, soon())
+    answer = while_open(
+        runtime.database,
+        lambda session: hand.publish_in(session, fence, soon()),
+        lambda: cases.api.post(f"/api/v1/models/{model}/versions", json={"artifact": upload}),
+    )
+    assert (answer.status_code, answer.json()["number"]) == (202, 3)
+    assert numbers(runtime) == {1: False, 2: True, 3: False}

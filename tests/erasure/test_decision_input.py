@@ -62,6 +62,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("refuse", "note", "x" * 1001, "must have at most 1000 characters"),
     ("refuse", "note", "bell \x07", "does not have the required form"),
     ("refuse", "note", "turned \u202e", "does not have the required form"),
+    ("refuse", "note", "next \u2029 paragraph", "does not have the required form"),
     ("refuse", "note", 7, "must be a string"),
     ("refuse", "item", "itm_" + "0" * 32, "unknown field"),
     ("hold", "reason", "identity_not_verified", "must be one of"),

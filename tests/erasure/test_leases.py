@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 
 from app.erasure import forming, leases
 from app.erasure.failing import Fault
-from app.erasure.locks import Fence, LeaseLost, lock_model
+from app.erasure.locks import Fence, LeaseLost
 from app.erasure.states import RunState
 from app.erasure.tables import ErrorClass, ItemSample, Run
+from app.registry.locks import lock_model
 from app.runtime import Runtime
 from tests.erasure.conftest import Cases
 from tests.erasure.test_arriving_versions import while_open

@@ -72,6 +72,7 @@ def test_the_key_itself_is_nowhere_in_the_database(admin: Holder, runtime: Runti
         ({"name": ""}, "body.name"),
         ({"name": "a\u202eb"}, "body.name"),
         ({"name": "a\nb"}, "body.name"),
+        ({"name": "a\u2028b"}, "body.name"),
         ({"controller": "other"}, "body"),
         ({"scopes": [READ] * 50}, "body.scopes"),
     ],

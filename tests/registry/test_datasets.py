@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
-from app.registry.tables import DatasetShard, Sample, SampleSubject
+from app.registry.tables import Dataset, DatasetShard, Sample, SampleSubject
 from tests.registry import content
 from tests.registry.content import feature_columns, image_columns, parquet, png
 from tests.registry.front import PROBLEM, Front
@@ -401,6 +401,53 @@ def test_a_name_in_use_is_refused(front: Front) -> None:
 
     assert answer.status_code == 409
     assert answer.json()["type"] == PROBLEM + "name-taken"
+
+
+# A control of C0, of C1, the directions, and the separators of lines and paragraphs.
+DISTURBING = "\x1b\x7f\x80\x9b\u2028\u2029\u202a\u202e\u2066\u2069"
+
+
+@pytest.mark.parametrize("character", DISTURBING, ids=ascii)
+def test_no_name_has_a_character_that_disturbs_a_terminal_or_a_log(
+    front: Front, character: str
+) -> None:
+    bad = f"a{character}b"
+    for field, changes in (
+        ("body.name", {"name": bad}),
+        ("body.class_names.1", {"class_names": ["zero", bad]}),
+        ("body.subject_columns.0.column", {"subject_columns": [{"column": bad}]}),
+    ):
+        answer = front.post_dataset("0" * 64, **changes)
+        assert answer.status_code == 422, field
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
+    model = front.post_model("dst_" + "0" * 32, "0" * 64, name=bad)
+    assert [error["field"] for error in model.json()["errors"]] == ["body.name"]
+    key = front.api.post("/api/v1/keys", json={"name": bad, "scopes": ["registry:read"]})
+    assert [error["field"] for error in key.json()["errors"]] == ["body.name"]
+
+
+def test_names_are_in_any_script(front: Front) -> None:
+    columns = feature_columns()
+    columns["מספר לקוח"] = columns.pop("customer")
+    ready = front.dataset(
+        parquet(columns),
+        name="kunder på øya – زبائن 顧客 🙂",
+        subject_columns=[{"column": "מספר לקוח"}],
+    )
+    assert ready["state"] == "ready", ready
+    assert ready["name"] == "kunder på øya – زبائن 顧客 🙂"
+
+
+def test_a_dataset_with_a_name_that_would_be_refused_today_is_still_shown(front: Front) -> None:
+    identity = front.ready_dataset()
+    old = "a\x9bb\u202e"
+    with front.runtime.database.write() as session:
+        row = session.scalars(select(Dataset)).one()
+        row.name, row.class_names = old, [old, "one"]
+        row.subject_columns = [{**row.subject_columns[0], "column": old}]
+    for shown in (front.get(f"/datasets/{identity}"), front.get("/datasets")["items"][0]):
+        assert shown["name"] == shown["class_names"][0] == old
+        assert shown["subject_columns"][0]["column"] == old
 
 
 def test_an_artifact_that_was_not_uploaded_is_refused(front: Front) -> None:

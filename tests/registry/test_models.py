@@ -2,10 +2,13 @@
 
 import json
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
+from httpx2 import Response
 
 from app.keys.scopes import Scope
 from tests.conftest import MakeKey
@@ -59,6 +62,30 @@ def test_pulling_needs_a_scope_of_its_own(front: Front, make_key: MakeKey) -> No
 
     assert answer.status_code == 403
     assert answer.json()["type"] == PROBLEM + "missing-scope"
+
+
+def test_versions_that_are_registered_at_the_same_moment_are_counted_one_by_one(
+    front: Front,
+) -> None:
+    model = front.model(weights())["id"]
+    uploads = [front.upload(weights(_moved(by))) for by in range(1, 9)]
+    together = threading.Barrier(len(uploads))
+
+    def register(sha256: str) -> Response:
+        together.wait(30)
+        return front.api.post(f"/api/v1/models/{model}/versions", json={"artifact": sha256})
+
+    with ThreadPoolExecutor(len(uploads)) as pool:
+        answers = list(pool.map(register, uploads))
+
+    assert [answer.status_code for answer in answers] == [202] * 8
+    assert sorted(answer.json()["number"] for answer in answers) == list(range(2, 10))
+    front.check()
+    assert front.get(f"/models/{model}")["current_version"]["number"] == 9
+
+
+def _moved(by: float) -> dict[str, torch.Tensor]:
+    return {name: tensor + by for name, tensor in state().items()}
 
 
 def _spoiled(**changes: Any) -> bytes:

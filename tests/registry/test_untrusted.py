@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ from PIL import Image
 from tests.registry import content
 from tests.registry.content import feature_columns, image_columns, parquet, png, state, weights
 from tests.registry.front import PROBLEM, Front
-from workers import manifest
+from workers import images, manifest
 from workers.images import FORMATS
+from workers.registration import process_pending
 
 SECRET = "canary-5121"
 
@@ -76,6 +78,11 @@ def overlapping() -> bytes:
     return file_of(header, tensors)
 
 
+def padded(blanks: str) -> bytes:
+    header, tensors = parts(weights())
+    return file_of(json.dumps(header) + blanks, tensors)
+
+
 WEIGHTS: dict[str, tuple[Any, str]] = {
     "a torch file": (torch_file, "unreadable-weights"),
     "offsets that overlap": (overlapping, "unreadable-weights"),
@@ -93,6 +100,24 @@ WEIGHTS: dict[str, tuple[Any, str]] = {
     "a header that nests without end": (deep, "unreadable-weights"),
     "a header that is a list": (lambda: file_of("[1]", b""), "unreadable-weights"),
     "a tensor twice": (twice, "unreadable-weights"),
+    **{
+        f"metadata that is {json.dumps(value)}": (
+            lambda value=value: with_header(__metadata__=value),
+            "unreadable-weights",
+        )
+        for value in (
+            "pt",
+            [1],
+            5,
+            True,
+            False,
+            {"format": ["pt"]},
+            {"format": {}},
+            {"format": None},
+        )
+    },
+    "a megabyte of blanks": (lambda: padded(" " * 1_000_000), "weights-metadata"),
+    "a megabyte of tabs and blanks": (lambda: padded("\t " * 500_000), "weights-metadata"),
     "text in the metadata": (
         lambda: with_header(__metadata__={"trained_on": SECRET}),
         "weights-metadata",
@@ -127,6 +152,15 @@ def test_weights_as_transformers_and_torch_users_save_them_are_taken(front: Fron
     assert front.model(file)["state"] == "ready"
 
 
+def test_weights_whose_header_is_filled_up_a_little_or_has_no_metadata_are_taken(
+    front: Front,
+) -> None:
+    dataset = front.ready_dataset()
+    assert front.model(padded(" " * 4_096), dataset=dataset)["state"] == "ready"
+    ready = front.model(with_header(__metadata__=None), dataset=dataset, name="second")
+    assert ready["state"] == "ready"
+
+
 def image(pixels: Any, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     made = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
@@ -157,8 +191,31 @@ IMAGES: dict[str, tuple[Any, str]] = {
         f"cannot be decoded as {' or '.join(FORMATS)}",
     ),
     "5,000 pixels a side": (lambda: _claims(5_000), "is larger than 4096 pixels a side"),
+    "a JPEG of 101 scans": (lambda: _scans(101), "has more than 100 scans"),
+    "a JPEG of 101 scans after an end that is none": (
+        lambda: b"\xff\xd8\xff\xd9" + _scans(101),
+        "has more than 100 scans",
+    ),
+    "a JPEG of 1,001 segments": (
+        lambda: _scans(1)[:2] + b"\xff\xfe\x00\x02" * 1001 + _scans(1)[2:],
+        "has more than 1000 segments",
+    ),
+    "a PNG of 1,100 empty chunks": (
+        lambda: png(GREY)[:33] + EMPTY_CHUNK * 1100 + png(GREY)[33:],
+        "has more than 1012 chunks",
+    ),
     "17 megabytes": (lambda: png(GREY) + bytes(17_000_000), "is larger than 16777216 bytes"),
 }
+
+
+EMPTY_CHUNK = bytes(4) + b"abCd" + zlib.crc32(b"abCd").to_bytes(4, "big")
+
+
+def _scans(count: int) -> bytes:
+    """A progressive image of 4 x 4 pixels; each scan more is a pass over all of them."""
+    made = image(GREY, "JPEG", progressive=True)
+    last = made[made.rindex(b"\xff\xda") : -2]
+    return made[:-2] + last * (count - made.count(b"\xff\xda")) + made[-2:]
 
 
 def _claims(side: int) -> bytes:
@@ -180,6 +237,62 @@ def test_an_image_that_is_none_of_ours_ends_the_dataset_and_names_the_row(
     assert ended["problem"]["type"] == PROBLEM + "broken-image"
     assert ended["problem"]["errors"] == [{"field": "row 6", "message": f"image {why}"}]
     assert (front.rows_left(), front.files_left()) == (0, [])
+
+
+def test_images_in_many_parts_are_taken_if_each_has_something_in_it(front: Front) -> None:
+    columns = image_columns(20)
+    note = b"\xff\xda" * 500  # no scan, though it looks like one
+    columns["image"][0] = image(
+        GREY, "JPEG", progressive=True, restart_marker_blocks=1, comment=note
+    )
+    pixels = png(GREY)
+    (length,) = struct.unpack(">I", pixels[33:37])
+    split = [pixels[41 + place : 42 + place] for place in range(length)]
+    columns["image"][1] = pixels[:33] + b"".join(map(_pixels, split)) + pixels[45 + length :]
+    ready = front.dataset(parquet(columns), task="image_classification")
+    assert ready["state"] == "ready", ready
+
+
+def _pixels(part: bytes) -> bytes:
+    chunk = b"IDAT" + part
+    return len(part).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+
+
+def test_an_image_that_takes_too_long_ends_the_dataset_and_names_the_row(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "LONGEST_DECODING", 0.0)
+    ended = front.dataset(parquet(image_columns(20)), task="image_classification")
+    assert ended["problem"]["type"] == PROBLEM + "broken-image"
+    why = "image takes longer than 0 seconds to decode"
+    assert ended["problem"]["errors"] == [{"field": "row 0", "message": why}]
+    assert (front.rows_left(), front.files_left()) == (0, [])
+
+
+def test_images_that_take_too_long_together_end_the_dataset_and_the_row_is_named(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "FREE_SECONDS", 1e-9)
+    monkeypatch.setattr(manifest, "SECONDS_PER_MEBIBYTE", 0.0)
+    ended = front.dataset(parquet(image_columns(20)), task="image_classification")
+    assert ended["problem"]["type"] == PROBLEM + "broken-image"
+    (error,) = ended["problem"]["errors"]
+    assert error["field"] == "row 1"
+    assert error["message"].startswith("image comes after images that took 0 seconds to decode")
+    assert (front.rows_left(), front.files_left()) == (0, [])
+
+
+def test_the_lease_is_thought_of_between_the_images_of_a_batch(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "BEAT_EVERY", 0.0)
+    identity = front.post_dataset(
+        front.upload(parquet(image_columns(20))), task="image_classification"
+    ).json()["id"]
+    steps: list[None] = []
+    process_pending(front.runtime, lambda: datetime.now(UTC), step=lambda: steps.append(None))
+    assert front.get(f"/datasets/{identity}")["state"] == "ready"
+    assert len(steps) > 20
 
 
 def test_of_an_animated_image_and_one_with_notes_the_first_pixels_alone_are_kept(

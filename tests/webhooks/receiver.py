@@ -104,12 +104,13 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
         server.server_close()
 
 
-def self_signed(folder: Path, name: str = NAME) -> Path:
-    """Key and certificate in one file; the certificate is its own authority."""
+def self_signed(folder: Path, name: str = NAME, *, common_name: str = "receiver") -> Path:
+    """Key and certificate in one file; the certificate is its own authority. An empty `name` is
+    left out."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "receiver")])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
-    certificate = (
+    building = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -117,10 +118,12 @@ def self_signed(folder: Path, name: str = NAME) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
+    if name:
+        names = x509.SubjectAlternativeName([x509.DNSName(name)])
+        building = building.add_extension(names, critical=False)
+    certificate = building.sign(key, hashes.SHA256())
     path = folder / f"{name}.pem"
     path.write_bytes(
         key.private_bytes(

@@ -186,6 +186,16 @@ def test_a_certificate_for_another_name_is_refused(network: Network, tmp_path: P
         assert receiver.seen == []
 
 
+def test_a_certificate_that_names_its_host_in_free_text_only_is_refused(
+    network: Network, tmp_path: Path
+) -> None:
+    nameless = self_signed(tmp_path, "", common_name=NAME)
+    trusting = replace(network, tls=tls_context(nameless))
+    with receiving(nameless) as receiver:
+        assert post(trusting, receiver.url()) == Result(error=DeliveryError.TLS)
+        assert receiver.seen == []
+
+
 def test_a_certificate_of_an_unknown_authority_is_refused(
     network: Network, receiver: Receiver
 ) -> None:

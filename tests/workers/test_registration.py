@@ -13,6 +13,7 @@ from app.erasure.states import Outcome, RequestState
 from app.erasure.tables import ErasureRequest, Regulation, SuppressionEntry
 from app.registry import checks
 from app.registry.tables import Dataset
+from tests.conftest import MakeKey
 from tests.registry.content import digest, feature_columns, parquet, state, weights
 from tests.registry.front import PROBLEM, Front
 from tests.workers.registering import LEASE, Clock, post, take
@@ -84,6 +85,37 @@ def test_a_worker_that_lost_its_lease_writes_nothing(front: Front, clock: Clock)
     with pytest.raises(checks.LostRegistration), front.runtime.database.write() as session:
         checks.end_dataset_ready(session, stale, content, now=clock())
     assert (front.rows_left(), sorted(front.files_left())) == (rows, files)
+
+
+def test_controllers_take_turns_however_many_uploads_one_of_them_sends(
+    front: Front, clock: Clock, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = front.model(weights(), dataset=front.ready_dataset())["id"]
+    manifest = parquet(feature_columns())
+    for number in range(4):
+        front.post_dataset(front.upload(manifest), name=f"many {number}")
+    moved = {name: tensor + 1 for name, tensor in state().items()}
+    version = {"artifact": front.upload(weights(moved))}
+    assert front.api.post(f"/api/v1/models/{model}/versions", json=version).status_code == 202
+    for controller in ("second", "third"):
+        front.api.headers["Authorization"] = f"Bearer {make_key(controller=controller)}"
+        for number in range(2):
+            front.post_dataset(front.upload(manifest), name=f"{controller} {number}")
+    taken: list[str] = []
+    real = registration._register
+
+    def noted(runtime: Any, check: Any, *rest: Any) -> None:
+        is_dataset = isinstance(check, checks.DatasetCheck)
+        taken.append(check.dataset.name if is_dataset else "version")
+        real(runtime, check, *rest)
+
+    monkeypatch.setattr(registration, "_register", noted)
+    assert process_pending(front.runtime, clock) == 9
+    assert taken == [
+        *("many 0", "second 0", "third 0"),
+        *("many 1", "second 1", "third 1"),
+        *("many 2", "many 3", "version"),
+    ]
 
 
 def test_a_long_check_extends_its_lease(

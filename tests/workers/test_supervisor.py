@@ -84,6 +84,30 @@ def test_a_runner_that_keeps_its_lease_is_left_alone_and_one_that_lost_it_is_kil
     assert held.process.poll() is not None
 
 
+@pytest.mark.usefixtures("waiting", "sleeper")
+def test_a_runner_whose_run_has_ended_is_given_longer_to_exit_and_that_is_no_error(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="lotus.worker")
+    worker = hired(runtime)
+    now = soon()
+    held = worker.next_work(now)
+    assert held is not None
+    Hand.hire(runtime, now).publish(held.claim.fence, now)
+    lease = timedelta(seconds=runtime.settings.lease_seconds)
+    longest = max(lease / 2, supervisor.LONGEST_EXIT)
+    later = now + lease
+    assert not held.ended(later)
+    assert not held.ended(later + longest - supervisor.LONGEST_BETWEEN_LOOKS)
+    assert held.process.poll() is None
+    assert held.ended(later + longest)
+    assert held.process.poll() is not None
+    told = [record for record in caplog.records if "process" in record.message]
+    assert [(one.levelname, one.message) for one in told] == [
+        ("INFO", "process of ended work did not exit, and is killed")
+    ]
+
+
 @pytest.mark.usefixtures("waiting")
 def test_a_run_whose_process_cannot_be_started_waits_and_has_no_crash(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
