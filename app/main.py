@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from app import health, observability
@@ -22,6 +22,7 @@ from app.erasure.suppression_endpoints import router as suppressions
 from app.http import problems
 from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
+from app.http.queries import said_once
 from app.http.rates import Rates
 from app.keys.endpoints import router as keys
 from app.keys.refusals import Refusals, writing
@@ -70,7 +71,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.timings = Timings()
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     app.add_middleware(SafeHeaders)
-    api = APIRouter(prefix=API, responses=problems.RESPONSES)
+    once = Depends(said_once(except_for=frozenset({"state"})))
+    api = APIRouter(prefix=API, responses=problems.RESPONSES, dependencies=[once])
     cases = (erasure_requests, decisions, certificates, recipients, runs, rechecks, suppressions)
     for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
         api.include_router(router)
