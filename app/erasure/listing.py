@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, literal, not_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, false, not_, select, true, union_all
 from sqlalchemy.orm import Session
 
 from app.canonical import instant_text
@@ -59,8 +59,8 @@ def page(
     after = None if cursor is None else _place(cursor, order)
     left = list(_left_to_check(controller, wanted, order, now))
     look = SCANNED if left else limit + 1
-    following = _next(controller, wanted, order, after, now, look)
-    seen = session.execute(_checked(following, left, order)).mappings()
+    parts = _parts(controller, wanted, order, after, left, now)
+    seen = session.execute(_merged(parts, order, look)).mappings()
     places = [(_Place(row["id"], row.get("time")), row["fits"]) for row in seen]
     fitting = [place for place, fits in places if fits]
     if len(fitting) > limit:
@@ -87,14 +87,16 @@ def _loaded(session: Session, places: Sequence[_Place]) -> list[ErasureRequest]:
 def _left_to_check(
     controller: UUID, wanted: RequestFilter, order: Order, now: datetime
 ) -> Iterator[Condition]:
-    """What the index that `_next` reads along does not know."""
+    """What the index that is read along does not know."""
     along_state = order is not Order.UPDATED and wanted.external_id is None
     if _along_items(wanted, order):
         along_state = False
         yield ErasureRequest.controller_id == controller
     elif wanted.model is not None:
+        # At most one row, and not `exists`: PostgreSQL may answer that from the whole table.
         of_request = ErasureItem.request_id == ErasureRequest.id
-        yield exists().where(of_request, ErasureItem.model_id == wanted.model)
+        item = select(ErasureItem.id).where(of_request, ErasureItem.model_id == wanted.model)
+        yield item.scalar_subquery().is_not(None)
     if wanted.state and not along_state:
         yield ErasureRequest.state.in_(wanted.state)
     if wanted.regulation is not None:
@@ -112,43 +114,35 @@ def _along_items(wanted: RequestFilter, order: Order) -> bool:
     return wanted.model is not None and order is Order.NEWEST and wanted.external_id is None
 
 
-def _checked(seen: Select[Any], left: Sequence[Condition], order: Order) -> Select[Any]:
-    """With a column that says whether the rest of the filter fits."""
-    found = seen.subquery()
-    if not left:
-        return select(found, literal(True).label("fits")).order_by(*_by(found.c, order))
-    return (
-        select(found, and_(*left).label("fits"))
-        .join(ErasureRequest, ErasureRequest.id == found.c.id)
-        .order_by(*_by(found.c, order))
-    )
-
-
-def _next(
+def _parts(
     controller: UUID,
     wanted: RequestFilter,
     order: Order,
     after: _Place | None,
+    left: Sequence[Condition],
     now: datetime,
-    look: int,
-) -> Select[Any]:
-    """The next `look` places in this order. Each part of the union is one range of one index, so
-    no database reads more of it than that, whatever it believes of the table."""
+) -> list[Select[Any]]:
+    """What is read: each part is one range of one index, in its order, and `fits` at most a look-up
+    by id. So no database reads more than it returns, whatever it believes of the table."""
     if _along_items(wanted, order):
-        columns = [ErasureItem.request_id.label("id")]
-        on_model = [ErasureItem.model_id == wanted.model]
-        parts = [
-            select(*columns).where(*on_model, *reach)
+        its = select(and_(*left)).where(ErasureRequest.id == ErasureItem.request_id)
+        fits = its.correlate(ErasureItem).scalar_subquery()
+        columns = [ErasureItem.request_id.label("id"), fits.label("fits")]
+        return [
+            select(*columns).where(ErasureItem.model_id == wanted.model, *reach)
             for reach in _reaches(ErasureItem.request_id, None, after)
         ]
-    else:
-        time = _time(order)
-        columns = [ErasureRequest.id, *([] if time is None else [time.label("time")])]
-        parts = [
-            select(*columns).where(*start, *_within(wanted, order, now), *reach)
-            for start in _starts(controller, wanted, order)
-            for reach in _reaches(ErasureRequest.id, time, after)
-        ]
+    time = _time(order)
+    columns = [ErasureRequest.id, and_(true(), *left).label("fits")]
+    columns += [] if time is None else [time.label("time")]
+    return [
+        select(*columns).where(*start, *_within(wanted, order, now), *reach)
+        for start in _starts(controller, wanted, order)
+        for reach in _reaches(ErasureRequest.id, time, after)
+    ]
+
+
+def _merged(parts: Sequence[Select[Any]], order: Order, look: int) -> Select[Any]:
     found = [
         part.order_by(*_by(part.selected_columns, order)).limit(look).subquery() for part in parts
     ]
