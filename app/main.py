@@ -10,6 +10,7 @@ from app import health, observability
 from app.audit.endpoints import router as audit
 from app.audit.proof_endpoints import router as proofs
 from app.config import Settings
+from app.erasure.bulk_endpoints import router as bulk
 from app.erasure.certificate_endpoints import router as certificates
 from app.erasure.decision_endpoints import router as decisions
 from app.erasure.endpoints import router as erasure_requests
@@ -24,6 +25,7 @@ from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
 from app.http.queries import said_once
 from app.http.rates import Rates
+from app.http.slots import Slots
 from app.keys.endpoints import router as keys
 from app.keys.refusals import Refusals, writing
 from app.metrics.endpoints import router as metrics
@@ -62,6 +64,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings.rate_limit_url or settings.broker_url,
     )
     app.state.refusals = Refusals()
+    # Each holds a connection, and a thread now and then.
+    app.state.bulk_slots = Slots(8, 2, retry_after=10)
     problems.install(app)
     app.add_middleware(
         BodyLimits,
@@ -73,7 +77,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SafeHeaders)
     once = Depends(said_once(except_for=frozenset({"state"})))
     api = APIRouter(prefix=API, responses=problems.RESPONSES, dependencies=[once])
-    cases = (erasure_requests, decisions, certificates, recipients, runs, rechecks, suppressions)
+    # What has a fixed place below `/erasure-requests` comes before what has an id there.
+    cases = (
+        bulk,
+        erasure_requests,
+        decisions,
+        certificates,
+        recipients,
+        runs,
+        rechecks,
+        suppressions,
+    )
     for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
         api.include_router(router)
     app.include_router(api)

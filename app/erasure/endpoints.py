@@ -9,17 +9,15 @@ from sqlalchemy.orm import Session
 from app import bell
 from app.erasure import cancelling, deciding, impact, intake, listing, lookup, views
 from app.erasure.filtering import RequestFilter
-from app.erasure.intake import Submission
 from app.erasure.schemas import (
     DecideAction,
     Impact,
     ImpactQuestion,
     RequestDetail,
     RequestSummary,
-    SubjectIdentity,
     SubmitErasure,
 )
-from app.erasure.subjects import Identity
+from app.erasure.submitting import identities_of, submission_of
 from app.erasure.tables import ErasureRequest
 from app.http import idempotency
 from app.http.idempotency import KeyHeader, RawBody
@@ -60,7 +58,7 @@ def submit_erasure(
     if known is not None:
         request = _owned(session, caller, known)
     else:
-        submission = _submission(body, caller, digest)
+        submission = submission_of(body, caller, runtime.keyring, raw=raw)
         request, _ = intake.submit(session, runtime.keyring, submission, now=now)
         if hidden:
             idempotency.assign(session, caller.controller_id, hidden, request.id)
@@ -96,7 +94,7 @@ def assess_impact(
         session,
         runtime.keyring,
         caller.controller_id,
-        _identities(body.subjects),
+        identities_of(body.subjects),
         body.models,
     )
 
@@ -149,23 +147,3 @@ def decide_erasure(
 
 def _owned(session: Session, caller: Caller, id: UUID) -> ErasureRequest:
     return lookup.get_request(session, id, controller=caller.controller_id)
-
-
-def _identities(subjects: list[SubjectIdentity]) -> tuple[Identity, ...]:
-    return tuple(Identity(one.type, one.value, one.format) for one in subjects)
-
-
-def _submission(body: SubmitErasure, caller: Caller, digest: bytes) -> Submission:
-    return Submission(
-        controller=caller.controller_id,
-        submitted_by=caller.key_id,
-        actor=caller.actor,
-        external_id=body.external_id,
-        identities=_identities(body.subjects),
-        regulation=body.regulation,
-        legal_ground=body.legal_ground,
-        submitted_at=body.submitted_at,
-        models=tuple(body.models) if body.models else None,
-        callback_urls=tuple(body.callback_urls or ()),
-        body_digest=digest,
-    )

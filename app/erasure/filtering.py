@@ -40,7 +40,7 @@ class RequestFilter(BaseModel):
             "changed first comes first."
         ),
     ] = None
-    external_id: Annotated[
-        str | None, Field(min_length=1, max_length=200, pattern=r"^[!-~]+$")
-    ] = None
+    external_id: Annotated[str | None, Field(min_length=1, max_length=200, pattern=r"^[!-~]+$")] = (
+        None
+    )
     regulation: Regulation | None = None

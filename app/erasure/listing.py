@@ -171,7 +171,7 @@ def _starts(controller: UUID, wanted: RequestFilter, order: Order) -> Iterator[l
         states = states or set(RequestState)
         if wanted.overdue:
             states &= set(OPEN_REQUEST)
-    if order is Order.UPDATED or not wanted.state and order is Order.NEWEST:
+    if order is Order.UPDATED or (not wanted.state and order is Order.NEWEST):
         yield [own]
         return
     for state in sorted(states):

@@ -50,16 +50,19 @@ Models = Annotated[
 ]
 
 
+ExternalId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[!-~]+$",
+        description="Your case number: the same one with the same content is the same request.",
+    ),
+]
+
+
 class SubmitErasure(_Input):
-    external_id: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=200,
-            pattern=r"^[!-~]+$",
-            description="Your case number: the same one with the same body is the same request.",
-        ),
-    ] = None
+    external_id: ExternalId | None = None
     subjects: Subjects
     regulation: Regulation
     legal_ground: LegalGround | None = None
@@ -77,6 +80,12 @@ class SubmitErasure(_Input):
             "webhook, whose secret signs.",
         ),
     ] = None
+
+
+class BulkRow(SubmitErasure):
+    """One of many. Its case number is what a repeat is known by."""
+
+    external_id: ExternalId
 
 
 class ImpactQuestion(_Input):

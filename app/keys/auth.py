@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app.http.problems import Problem
 from app.http.rates import Rates
@@ -19,6 +20,7 @@ from app.ids import api_key_id
 from app.keys import service
 from app.keys.refusals import Refusals
 from app.keys.scopes import Scope
+from app.keys.tables import ApiKey
 from app.observability import fields
 from app.runtime import Runtime
 
@@ -142,3 +144,9 @@ def require_scopes(caller: Caller, *scopes: Scope) -> None:
     missing = [scope for scope in scopes if scope not in caller.scopes]
     if missing:
         raise MissingScope(f"This call needs the scope {', '.join(missing)}.")
+
+
+def require_still_valid(session: Session, caller: Caller, *, now: datetime) -> None:
+    """For calls that last: NotAuthenticated once the key is revoked or expired."""
+    if not service.is_valid(session.get_one(ApiKey, caller.key_id), now=now):
+        raise _refusal()
