@@ -14,6 +14,7 @@ from app.erasure.bulk_endpoints import router as bulk
 from app.erasure.certificate_endpoints import router as certificates
 from app.erasure.decision_endpoints import router as decisions
 from app.erasure.endpoints import router as erasure_requests
+from app.erasure.export_endpoints import router as exports
 from app.erasure.pause_endpoints import router as pauses
 from app.erasure.recheck_endpoints import router as rechecks
 from app.erasure.recipient_endpoints import router as recipients
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.refusals = Refusals()
     # Each holds a connection, and a thread now and then.
     app.state.bulk_slots = Slots(8, 2, retry_after=10)
+    app.state.export_slots = Slots(4, 2, retry_after=10)
     problems.install(app)
     app.add_middleware(
         BodyLimits,
@@ -80,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # What has a fixed place below `/erasure-requests` comes before what has an id there.
     cases = (
         bulk,
+        exports,
         erasure_requests,
         decisions,
         certificates,

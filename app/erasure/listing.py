@@ -22,7 +22,7 @@ from app.erasure.states import OPEN_REQUEST, RequestState
 from app.erasure.tables import IS_OPEN, ErasureItem, ErasureRequest
 from app.http.pages import decode_cursor, encode_cursor, refused_cursor
 
-# How many requests a page looks at where only some of them fit.
+# How many requests a page looks at, if need be, where only some of them fit.
 SCANNED = 2_000
 INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -58,15 +58,18 @@ def page(
     order = order_of(wanted)
     after = None if cursor is None else _place(cursor, order)
     left = list(_left_to_check(controller, wanted, order, now))
-    look = SCANNED if left else limit + 1
     parts = _parts(controller, wanted, order, after, left, now)
-    seen = session.execute(_merged(parts, order, look)).mappings()
-    places = [(_Place(row["id"], row.get("time")), row["fits"]) for row in seen]
-    fitting = [place for place, fits in places if fits]
-    if len(fitting) > limit:
-        return _loaded(session, fitting[:limit]), _cursor(order, fitting[limit - 1])
-    goes_on = left and len(places) == look
-    return _loaded(session, fitting), _cursor(order, places[-1][0]) if goes_on else None
+    # Most of them often fit, so that a shorter look is enough.
+    looks = sorted({min(5 * limit, SCANNED), SCANNED}) if left else [limit + 1]
+    for look in looks:
+        seen = session.execute(_merged(parts, order, look)).mappings()
+        places = [(_Place(row["id"], row.get("time")), row["fits"]) for row in seen]
+        fitting = [place for place, fits in places if fits]
+        if len(fitting) > limit:
+            return _loaded(session, fitting[:limit]), _cursor(order, fitting[limit - 1])
+        if len(places) < look:
+            return _loaded(session, fitting), None
+    return _loaded(session, fitting), _cursor(order, places[-1][0])
 
 
 def order_of(wanted: RequestFilter) -> Order:
@@ -133,7 +136,7 @@ def _parts(
             for reach in _reaches(ErasureItem.request_id, None, after)
         ]
     time = _time(order)
-    columns = [ErasureRequest.id, and_(true(), *left).label("fits")]
+    columns = [ErasureRequest.id.label("id"), and_(true(), *left).label("fits")]
     columns += [] if time is None else [time.label("time")]
     return [
         select(*columns).where(*start, *_within(wanted, order, now), *reach)
@@ -150,7 +153,8 @@ def _merged(parts: Sequence[Select[Any]], order: Order, look: int) -> Select[Any
     return select(whole).order_by(*_by(whole.c, order)).limit(look)
 
 
-def _time(order: Order) -> ColumnElement[Any] | None:
+def _time(order: Order) -> Any:
+    """The column that comes before the id."""
     if order is Order.DUE:
         return effective_due()
     return ErasureRequest.updated_at if order is Order.UPDATED else None
@@ -189,9 +193,7 @@ def _within(wanted: RequestFilter, order: Order, now: datetime) -> Iterator[Cond
         yield effective_due() < min(end for end in ends if end is not None)
 
 
-def _reaches(
-    id: Any, time: ColumnElement[Any] | None, after: _Place | None
-) -> Iterator[list[Condition]]:
+def _reaches(id: Any, time: Any, after: _Place | None) -> Iterator[list[Condition]]:
     """From where the page before ended. Two ranges, because SQLite cannot compare a pair along an
     index of an expression."""
     if after is None:

@@ -137,9 +137,7 @@ def test_many_with_one_due_date_are_paged_without_gap_or_repeat(
     assert ids_of(api, updated_since=(START + DAY).isoformat(), limit=5) == changed
 
 
-def test_overdue_is_what_the_summary_says(
-    api: TestClient, planted: Planted, clock: Clock
-) -> None:
+def test_overdue_is_what_the_summary_says(api: TestClient, planted: Planted, clock: Clock) -> None:
     clock.now = START
     states = list(RequestState)
     paused = [None, START - 3 * DAY, START - DAY]

@@ -41,7 +41,12 @@ from app.audit.kinds.erasure import (
     VersionPublished,
     VersionRestored,
 )
-from app.audit.kinds.evidence import CertificateRead, CertificateWritten
+from app.audit.kinds.evidence import (
+    CertificateRead,
+    CertificateWritten,
+    ExportBegun,
+    ExportEnded,
+)
 from app.audit.kinds.keys import KeyCreated, KeyRevoked, KeyRotated, KeyUsed, LoginRefused
 from app.audit.kinds.registry import (
     DatasetInvalid,
@@ -89,6 +94,8 @@ __all__ = [
     "DeadlineExtended",
     "DeadlinePaused",
     "DeadlineResumed",
+    "ExportBegun",
+    "ExportEnded",
     "Facts",
     "ItemMoved",
     "KeyCreated",
