@@ -14,7 +14,9 @@ from app.erasure.bulk_endpoints import router as bulk
 from app.erasure.certificate_endpoints import router as certificates
 from app.erasure.decision_endpoints import router as decisions
 from app.erasure.endpoints import router as erasure_requests
+from app.erasure.event_endpoints import router as events
 from app.erasure.export_endpoints import router as exports
+from app.erasure.following import Following
 from app.erasure.pause_endpoints import router as pauses
 from app.erasure.recheck_endpoints import router as rechecks
 from app.erasure.recipient_endpoints import router as recipients
@@ -26,6 +28,7 @@ from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
 from app.http.queries import said_once
 from app.http.rates import Rates
+from app.http.sessions import utc_now
 from app.http.slots import Slots
 from app.keys.endpoints import router as keys
 from app.keys.refusals import Refusals, writing
@@ -68,6 +71,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Each holds a connection, and a thread now and then.
     app.state.bulk_slots = Slots(8, 2, retry_after=10)
     app.state.export_slots = Slots(4, 2, retry_after=10)
+    app.state.stream_slots = Slots(200, 50, retry_after=10)
+    app.state.following = Following(runtime, utc_now)
     problems.install(app)
     app.add_middleware(
         BodyLimits,
@@ -83,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     cases = (
         bulk,
         exports,
+        events,
         erasure_requests,
         decisions,
         certificates,

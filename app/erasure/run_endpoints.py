@@ -7,13 +7,12 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from app.erasure import run_views
+from app.erasure import lookup, run_views
 from app.erasure.schemas import RunDetail, RunSummary
 from app.erasure.states import RunState
 from app.erasure.tables import Run
 from app.erasure.worker_tables import Worker, WorkerRole
 from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, newest_first
-from app.http.problems import NotFound
 from app.http.sessions import Now, ReadSession
 from app.ids import ModelId, RunId
 from app.keys.auth import Caller, require
@@ -23,11 +22,6 @@ from app.registry.tables import Model
 router = APIRouter(tags=["runs"])
 
 Reader = Annotated[Caller, Depends(require(Scope.REQUESTS_READ))]
-
-
-class UnknownRun(NotFound):
-    code = "unknown-run"
-    title = "No such run"
 
 
 class WorkerView(BaseModel):
@@ -64,9 +58,7 @@ def list_runs(
 
 @router.get("/runs/{id}")
 def get_run(id: RunId, caller: Reader, session: ReadSession) -> RunDetail:
-    run = session.get(Run, id)
-    if run is None or session.get_one(Model, run.model_id).controller_id != caller.controller_id:
-        raise UnknownRun("There is no such run, or it is not yours.")
+    run = lookup.get_run(session, id, controller=caller.controller_id)
     return run_views.run_detail(session, run)
 
 
