@@ -19,8 +19,7 @@ from app.erasure.schemas import (
 )
 from app.erasure.submitting import identities_of, submission_of
 from app.erasure.tables import ErasureRequest
-from app.http import idempotency
-from app.http.idempotency import KeyHeader, RawBody
+from app.http.idempotency import KeyHeader, Once, RawBody
 from app.http.pages import DEFAULT_LIMIT, CursorText, Page, PageSize
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
 from app.ids import RequestId, request_id
@@ -46,22 +45,16 @@ def submit_erasure(
     key: KeyHeader = None,
 ) -> RequestDetail:
     """Accepts a deletion request. Its identities become keyed references before anything is
-    stored. A repeat with the same `Idempotency-Key` or `external_id` and the same body is answered
-    with the first request; another body under either is a conflict."""
-    digest = runtime.keyring.digest("erasure-body", caller.controller_id.bytes + raw)
-    hidden = runtime.keyring.digest("idempotency-key", key.encode()) if key else None
-    known = (
-        idempotency.reserve(session, caller.controller_id, hidden, digest, now=now)
-        if hidden
-        else None
-    )
-    if known is not None:
+    stored. A repeat with the same `Idempotency-Key` and body, or with the same `external_id` and
+    content, is answered with the first request; anything else under either is refused."""
+    owner = caller.controller_id
+    once = Once(runtime.keyring, owner, "erasure-body", owner.bytes + raw, key, now=now)
+    if (known := once.earlier(session)) is not None:
         request = _owned(session, caller, known)
     else:
         submission = submission_of(body, caller, runtime.keyring, raw=raw)
         request, _ = intake.submit(session, runtime.keyring, submission, now=now)
-        if hidden:
-            idempotency.assign(session, caller.controller_id, hidden, request.id)
+        once.created(session, request.id)
         bell.ring_after_commit(session, runtime.settings)
     response.headers["Location"] = f"/api/v1/erasure-requests/{request_id(request.id)}"
     return views.detail(session, request, now=now)
