@@ -182,6 +182,13 @@ class RequestDetail(RequestSummary):
     hold: HoldView | None
     deadline: DeadlineView
     decisions: Annotated[list[DecisionView], Field(description="Of the whole request.")]
+    expected_completion_at: Annotated[
+        datetime | None,
+        Field(
+            description="From the queue and the measured lengths of runs; no promise. Empty while "
+            "nothing can be said: a person must act, no worker is there, or nothing was measured."
+        ),
+    ]
     reopened_at: Annotated[
         datetime | None, Field(description="When the case was last reopened, and why.")
     ]
