@@ -12,6 +12,7 @@ from client.answers import (
     Artifact,
     AuditEntry,
     AuditHead,
+    BulkAnswer,
     CaseRecipient,
     CaseRecipients,
     Certificate,
@@ -44,6 +45,7 @@ from client.answers import (
 from client.erasures import ErasureCalls, Subject
 from client.keys import KeyCalls
 from client.problems import (
+    BrokenOff,
     DigestMismatch,
     FieldFault,
     LotusError,
@@ -54,10 +56,11 @@ from client.problems import (
     UnexpectedAnswer,
 )
 from client.registry import RegistryCalls
+from client.streams import StreamCalls
 from client.webhooks import WebhookCalls
 
 
-class LotusClient(RegistryCalls, ErasureCalls, KeyCalls, WebhookCalls):
+class LotusClient(RegistryCalls, ErasureCalls, StreamCalls, KeyCalls, WebhookCalls):
     """Every call of the service's native API."""
 
 
@@ -67,6 +70,8 @@ __all__ = [
     "Artifact",
     "AuditEntry",
     "AuditHead",
+    "BrokenOff",
+    "BulkAnswer",
     "CaseRecipient",
     "CaseRecipients",
     "Certificate",

@@ -231,10 +231,27 @@ class Erasure(ErasureSummary):
     hold: Hold | None = None
     deadline: Deadline | None = None
     decisions: list[Decision] = []
+    expected_completion_at: datetime | None = None
     reopened_at: datetime | None = None
     reopened_for: str | None = None
     items: list[ErasureItem]
     certificate: Certificate | None = None
+
+
+class BulkAnswer(Answer):
+    """What became of one row: `accepted`, `repeated`, `invalid`, `conflict` or `failed`."""
+
+    row: int
+    status: str
+    id: str | None = None
+    state: str | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BulkSummary(Answer):
+    complete: bool
+    rows: int
+    problem: dict[str, Any] | None = None
 
 
 class ModelImpact(Answer):
