@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.refusals = Refusals()
     # Each holds a connection, and a thread now and then.
-    app.state.bulk_slots = Slots(8, 2, retry_after=10)
+    app.state.bulk_slots = Slots(4, 2, retry_after=10)
     app.state.export_slots = Slots(4, 2, retry_after=10)
     app.state.stream_slots = Slots(200, 50, retry_after=10)
     app.state.following = Following(runtime, utc_now)

@@ -24,7 +24,7 @@ from app.http.problems import Problem
 log = logging.getLogger("lotus.http")
 
 NDJSON = "application/x-ndjson"
-# How long a caller may take to receive what lies ready for him.
+# How long a caller may take nothing of what lies ready for him, once he has sent everything.
 TAKING_SECONDS = 60.0
 
 Say = Callable[[Iterable[dict[str, Any]]], Awaitable[None]]
@@ -77,21 +77,24 @@ class Exchange(Response):
         self.raw_headers = [one for one in self.raw_headers if one[0] != b"content-length"]
         self._work = work
         self._done = done
+        self._worked = False
+        self._taken_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        said, heard = anyio.create_memory_object_stream[bytes](math.inf)
         try:
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await send(start)
-            said, heard = anyio.create_memory_object_stream[bytes](math.inf)
             async with anyio.create_task_group() as group:
                 group.start_soon(self._produce, said, group.cancel_scope)
+                group.start_soon(self._watch, group.cancel_scope)
                 async for lines in heard:
-                    with anyio.fail_after(TAKING_SECONDS):
-                        part = {"type": "http.response.body", "body": lines, "more_body": True}
-                        await send(part)
-                if not group.cancel_scope.cancel_called:
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    await send({"type": "http.response.body", "body": lines, "more_body": True})
+                    self._taken_at = time.monotonic()
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                group.cancel_scope.cancel()
         finally:
+            heard.close()
             self._done()
 
     async def _produce(
@@ -102,10 +105,18 @@ class Exchange(Response):
 
         try:
             await self._work(say)
+            self._taken_at, self._worked = time.monotonic(), True
         except ClientDisconnect:
             everything.cancel()
         finally:
             said.close()
+
+    async def _watch(self, everything: anyio.CancelScope) -> None:
+        """Gives up a caller who has sent everything and takes nothing. As long as he sends, he may
+        not be able to."""
+        while not (self._worked and time.monotonic() - self._taken_at > TAKING_SECONDS):
+            await anyio.sleep(min(1.0, TAKING_SECONDS))
+        everything.cancel()
 
 
 def _line(document: dict[str, Any]) -> bytes:

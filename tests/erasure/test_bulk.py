@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 from app.config import Settings
 from app.erasure import bulk, bulk_endpoints, intake
 from app.erasure.tables import ErasureRequest
+from app.http import exchange
 from app.http.sessions import clock
 from app.keys.scopes import Scope
 from app.main import create_app
@@ -322,6 +323,25 @@ def test_a_caller_who_reads_nothing_before_he_has_sent_everything_is_answered(
     assert json.loads(answer.text.splitlines()[-1])["rows"] == 10_000
 
 
+def test_a_caller_who_takes_no_answer_is_given_up_once_he_has_sent_everything(
+    address: str, cases: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "TAKING_SECONDS", 0.3)
+    padding = "x" * 10_000
+    monkeypatch.setattr(
+        bulk.Bulk,
+        "_submitted",
+        lambda self, rows, now: [{"row": 0, "status": "accepted", "id": padding} for _ in rows],
+    )
+    connection = open_bulk(address, cases)
+    connection.sendall(chunk(HEADING + "".join(f"c-{n},ada,gdpr\n" for n in range(3_000))))
+    time.sleep(1.0)  # he is still sending: nobody gives him up
+    assert not free_slots(cases)
+    connection.sendall(b"0\r\n\r\n")
+    assert eventually(lambda: free_slots(cases))
+    connection.close()
+
+
 def test_what_a_caller_who_goes_away_had_sent_stays_and_the_rest_is_only_repeated(
     address: str, cases: Cases, runtime: Runtime
 ) -> None:
@@ -482,7 +502,7 @@ def free_slots(cases: Cases) -> bool:
 
 
 def eventually(holds: Any) -> bool:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         if holds():
             return True
