@@ -70,6 +70,7 @@ RunId = Annotated[UUID, _Prefixed("run")]
 CertificateId = Annotated[UUID, _Prefixed("crt")]
 RecheckId = Annotated[UUID, _Prefixed("rck")]
 WebhookId = Annotated[UUID, _Prefixed("whk")]
+ExportId = Annotated[UUID, _Prefixed("exp")]
 MessageId = Annotated[UUID, _Prefixed("msg")]
 
 controller_id = _formatter("ctl")
@@ -83,4 +84,5 @@ run_id = _formatter("run")
 certificate_id = _formatter("crt")
 recheck_id = _formatter("rck")
 webhook_id = _formatter("whk")
+export_id = _formatter("exp")
 message_id = _formatter("msg")

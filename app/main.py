@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.datastructures import State
 from starlette.middleware import Middleware
@@ -11,10 +11,15 @@ from starlette.middleware import Middleware
 from app import health, observability
 from app.audit.endpoints import router as audit
 from app.audit.proof_endpoints import router as proofs
+from app.clock import utc_now
 from app.config import Settings
+from app.erasure.bulk_endpoints import router as bulk
 from app.erasure.certificate_endpoints import router as certificates
 from app.erasure.decision_endpoints import router as decisions
 from app.erasure.endpoints import router as erasure_requests
+from app.erasure.event_endpoints import router as events
+from app.erasure.export_endpoints import router as exports
+from app.erasure.following import Following
 from app.erasure.pause_endpoints import router as pauses
 from app.erasure.recheck_endpoints import router as rechecks
 from app.erasure.recipient_endpoints import router as recipients
@@ -24,8 +29,10 @@ from app.erasure.suppression_endpoints import router as suppressions
 from app.http import problems
 from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
+from app.http.queries import said_once
 from app.http.rates import Rates
 from app.http.reference import router as reference
+from app.http.slots import Slots
 from app.keys.endpoints import router as keys
 from app.keys.refusals import Refusals, writing
 from app.metrics.endpoints import router as metrics
@@ -79,8 +86,21 @@ def prepare_app() -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
-    api = APIRouter(prefix=API, responses=problems.RESPONSES)
-    cases = (erasure_requests, decisions, certificates, recipients, runs, rechecks, suppressions)
+    once = Depends(said_once(except_for=frozenset({"state"})))
+    api = APIRouter(prefix=API, responses=problems.RESPONSES, dependencies=[once])
+    # What has a fixed place below `/erasure-requests` comes before what has an id there.
+    cases = (
+        bulk,
+        exports,
+        events,
+        erasure_requests,
+        decisions,
+        certificates,
+        recipients,
+        runs,
+        rechecks,
+        suppressions,
+    )
     for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
         api.include_router(router)
     app.include_router(api)
@@ -93,10 +113,10 @@ def prepare_app() -> FastAPI:
 def furnish(app: FastAPI, settings: Settings) -> None:
     """Opens what the settings name, and counts from zero. What was there before is left behind, so
     an app can be furnished again once it has ended."""
-    timings = Timings()
+    runtime, timings = Runtime.open(settings), Timings()
     app.state = State(
         {
-            "runtime": Runtime.open(settings),
+            "runtime": runtime,
             "rates": Rates.of(
                 settings.rate_limit,
                 settings.login_failure_limit,
@@ -104,6 +124,11 @@ def furnish(app: FastAPI, settings: Settings) -> None:
             ),
             "refusals": Refusals(),
             "timings": timings,
+            # Each holds a connection, and a thread now and then.
+            "bulk_slots": Slots(4, 2, retry_after=10),
+            "export_slots": Slots(4, 2, retry_after=10),
+            "stream_slots": Slots(200, 50, retry_after=10),
+            "following": Following(runtime, utc_now),
         }
     )
     app.user_middleware = [

@@ -9,6 +9,8 @@ with LotusClient("http://127.0.0.1:8080", key) as lotus:
 from client.answers.audit import AuditEntry, AuditHead, SigningKey
 from client.answers.erasures import (
     Approval,
+    BulkAnswer,
+    BulkSummary,
     CaseRecipient,
     CaseRecipients,
     Certificate,
@@ -37,6 +39,7 @@ from client.answers.webhooks import Delivery, NewWebhook, Webhook
 from client.erasures import ErasureCalls, Subject
 from client.keys import KeyCalls
 from client.problems import (
+    BrokenOff,
     DigestMismatch,
     FieldFault,
     LotusError,
@@ -47,10 +50,11 @@ from client.problems import (
     UnexpectedAnswer,
 )
 from client.registry import RegistryCalls
+from client.streams import StreamCalls
 from client.webhooks import WebhookCalls
 
 
-class LotusClient(RegistryCalls, ErasureCalls, KeyCalls, WebhookCalls):
+class LotusClient(RegistryCalls, ErasureCalls, StreamCalls, KeyCalls, WebhookCalls):
     """Every call of the service's native API."""
 
 
@@ -60,6 +64,9 @@ __all__ = [
     "Artifact",
     "AuditEntry",
     "AuditHead",
+    "BrokenOff",
+    "BulkAnswer",
+    "BulkSummary",
     "CaseRecipient",
     "CaseRecipients",
     "Certificate",

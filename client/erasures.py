@@ -43,6 +43,28 @@ class _Consistency(Answer):
     hashes: list[str]
 
 
+def filters(
+    *,
+    state: str | Sequence[str] | None = None,
+    due_before: datetime | None = None,
+    overdue: bool | None = None,
+    model: str | None = None,
+    updated_since: datetime | None = None,
+    external_id: str | None = None,
+    regulation: str | None = None,
+) -> dict[str, str | Sequence[str] | None]:
+    """The query that lets the same requests through in a list and in an export."""
+    return {
+        "state": state,
+        "due_before": None if due_before is None else due_before.isoformat(),
+        "overdue": None if overdue is None else str(overdue).lower(),
+        "model": model,
+        "updated_since": None if updated_since is None else updated_since.isoformat(),
+        "external_id": external_id,
+        "regulation": regulation,
+    }
+
+
 class ErasureCalls(Transport):
     def impact(
         self, subjects: Sequence[Subject], *, models: Sequence[str] | None = None
@@ -63,8 +85,9 @@ class ErasureCalls(Transport):
         callback_urls: Sequence[str] | None = None,
         idempotency_key: str | None = None,
     ) -> Erasure:
-        """Accepts a request. With the same `idempotency_key` or `external_id` and the same
-        content it may be sent again: it stays one request."""
+        """Accepts a request. An answer that is lost is asked for again. With the same
+        `idempotency_key` or `external_id` and the same content another call, even of another
+        process, is answered with the same request."""
         body = {
             "external_id": external_id,
             "subjects": [one.body() for one in subjects],
@@ -74,8 +97,7 @@ class ErasureCalls(Transport):
             "models": models and list(models),
             "callback_urls": callback_urls and list(callback_urls),
         }
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
-        return self.send("POST", REQUESTS, Erasure, body, headers)
+        return self.create(REQUESTS, Erasure, body, idempotency_key=idempotency_key)
 
     def get_request(self, request: str) -> Erasure:
         return self.get(f"{REQUESTS}/{request}", Erasure)
@@ -83,13 +105,27 @@ class ErasureCalls(Transport):
     def list_requests(
         self,
         *,
-        state: str | None = None,
+        state: str | Sequence[str] | None = None,
+        due_before: datetime | None = None,
+        overdue: bool | None = None,
+        model: str | None = None,
+        updated_since: datetime | None = None,
         external_id: str | None = None,
+        regulation: str | None = None,
         limit: int | None = None,
     ) -> Iterator[ErasureSummary]:
-        """All requests, newest first; `limit` is the size of a page, not of the list."""
-        wanted = {"state": state, "external_id": external_id, "limit": limit}
-        return self.pages(REQUESTS, ErasureSummary, wanted)
+        """All requests that fit: newest first, but by due date with `due_before` or `overdue`, else
+        by change with `updated_since`. `limit` is the size of a page, not of the list."""
+        wanted = filters(
+            state=state,
+            due_before=due_before,
+            overdue=overdue,
+            model=model,
+            updated_since=updated_since,
+            external_id=external_id,
+            regulation=regulation,
+        )
+        return self.pages(REQUESTS, ErasureSummary, {**wanted, "limit": limit})
 
     def watch(
         self, request: str, *, timeout: float | None = None, interval: float = 0.3

@@ -22,14 +22,14 @@ class KeyCalls(Transport):
         expires_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> NewApiKey:
-        """With scopes that this client's own key has. Keep what comes back: it is shown once."""
+        """With scopes that this client's own key has. Keep what comes back: it is shown once. The
+        problem `key-shown-before` says that the key was made and its answer lost: revoke it."""
         body = {
             "name": name,
             "scopes": list(scopes),
             "expires_at": expires_at and expires_at.isoformat(),
         }
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
-        return self.send("POST", KEYS, NewApiKey, body, headers)
+        return self.create(KEYS, NewApiKey, body, idempotency_key=idempotency_key)
 
     def rotate_key(
         self, key: str, *, overlap_seconds: int | None = None, expires_at: datetime | None = None
@@ -40,7 +40,7 @@ class KeyCalls(Transport):
             "overlap_seconds": overlap_seconds,
             "expires_at": expires_at and expires_at.isoformat(),
         }
-        return self.send("POST", f"{KEYS}/{key}/rotate", NewApiKey, body)
+        return self.create(f"{KEYS}/{key}/rotate", NewApiKey, body)
 
     def revoke_key(self, key: str) -> ApiKey:
         """Ends the key with this id at once."""

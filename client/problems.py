@@ -1,6 +1,7 @@
 """What can go wrong between this client and the service."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 
@@ -19,6 +20,15 @@ class UnexpectedAnswer(LotusError):
 
 class DigestMismatch(LotusError):
     """Bytes that arrived are not the bytes that their SHA-256 names."""
+
+
+class BrokenOff(LotusError):
+    """A long answer, or a file of requests, did not come to its end. `problem` is what the service
+    says about it, if it could."""
+
+    def __init__(self, why: str, problem: dict[str, Any] | None = None) -> None:
+        super().__init__(f"broken off: {why}")
+        self.problem = problem
 
 
 class TookTooLong(LotusError):

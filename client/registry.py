@@ -53,7 +53,7 @@ class RegistryCalls(Transport):
             "subject_columns": [dict(column) for column in subject_columns],
             "on_suppressed": on_suppressed,
         }
-        return self.send("POST", f"{API}/datasets", Dataset, body)
+        return self.create(f"{API}/datasets", Dataset, body)
 
     def get_dataset(self, dataset: str) -> Dataset:
         return self.get(f"{API}/datasets/{dataset}", Dataset)
@@ -84,7 +84,7 @@ class RegistryCalls(Transport):
             "policy": policy,
             "training_recipe": training_recipe,
         }
-        return self.send("POST", f"{API}/models", Model, body)
+        return self.create(f"{API}/models", Model, body)
 
     def get_model(self, model: str) -> Model:
         return self.get(f"{API}/models/{model}", Model)
@@ -101,7 +101,7 @@ class RegistryCalls(Transport):
 
     def add_version(self, model: str, artifact: str) -> Version:
         """Weights trained elsewhere become a version; answers at once, in state `checking`."""
-        return self.send("POST", f"{API}/models/{model}/versions", Version, {"artifact": artifact})
+        return self.create(f"{API}/models/{model}/versions", Version, {"artifact": artifact})
 
     def get_version(self, model: str, number: int) -> Version:
         return self.get(f"{API}/models/{model}/versions/{number}", Version)

@@ -1,7 +1,8 @@
 """One HTTP connection pool, the key, and the translation of errors."""
 
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from client.answers import Answer, Page
 from client.problems import (
+    LotusProblem,
     LotusUnreachable,
     TookTooLong,
     UnexpectedAnswer,
@@ -18,18 +20,19 @@ from client.problems import (
 )
 
 API = "/api/v1"
-GET_ATTEMPTS = 3
+ATTEMPTS = 3
 LONGEST_PAUSE_SECONDS = 5.0
 # Answers after which the same GET may well succeed.
 PASSING = frozenset({429, 502, 503, 504})
 
 SomeAnswer = TypeVar("SomeAnswer", bound=Answer)
-Parameters = Mapping[str, str | int | None]
+Parameters = Mapping[str, str | int | Sequence[str] | None]
 NO_PARAMETERS: Parameters = {}
 
 
 class Transport:
-    """Only GETs are repeated by themselves: nothing else is safe to send twice unasked."""
+    """Only what is safe to send twice is repeated: GETs, and what creates something under an
+    `Idempotency-Key`."""
 
     def __init__(
         self,
@@ -82,19 +85,38 @@ class Transport:
 
     def _get(self, path: str, parameters: Parameters) -> httpx2.Response:
         given = {name: value for name, value in parameters.items() if value is not None}
-        for attempt in range(1, GET_ATTEMPTS + 1):
-            last = attempt == GET_ATTEMPTS
+        return self._repeated(lambda: self.http.get(path, params=given))
+
+    def _repeated(self, call: Callable[[], httpx2.Response]) -> httpx2.Response:
+        for attempt in range(1, ATTEMPTS + 1):
+            last = attempt == ATTEMPTS
             try:
-                response = self.http.get(path, params=given)
+                response = call()
             except httpx2.TransportError as error:
                 if last:
                     raise unreachable(self.base_url, error) from error
                 pause(0.2 * 4 ** (attempt - 1))
                 continue
-            if response.status_code not in PASSING or last:
+            if last or not _passing(response):
                 break
             pause(retry_after(response) or 0.2 * 4 ** (attempt - 1))
         return response
+
+    def create(
+        self,
+        path: str,
+        kind: type[SomeAnswer],
+        body: Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+    ) -> SomeAnswer:
+        """A POST that may be repeated without harm, because all attempts go under one key. Without
+        `idempotency_key` another call of this method is another one to the service too."""
+        given = {name: value for name, value in body.items() if value is not None}
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return parse(
+            self._repeated(lambda: self.http.post(path, json=given, headers=headers)), kind
+        )
 
     def send(
         self,
@@ -126,6 +148,15 @@ class Transport:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+
+def _passing(response: httpx2.Response) -> bool:
+    """An answer after which the same call may well succeed. 409 names two of them: the same call
+    is still being carried out."""
+    if response.status_code != 409:
+        return response.status_code in PASSING
+    problem = problem_of(response)
+    return isinstance(problem, LotusProblem) and problem.code == "idempotency-key-in-use"
 
 
 def parse(response: httpx2.Response, kind: type[SomeAnswer]) -> SomeAnswer:

@@ -12,7 +12,7 @@ class WebhookCalls(Transport):
     def create_webhook(self, url: str, *, events: Sequence[str] | None = None) -> NewWebhook:
         """Keep the secret that comes back: it is shown once. Without `events`, every event."""
         body = {"url": url, "events": None if events is None else list(events)}
-        return self.send("POST", WEBHOOKS, NewWebhook, body)
+        return self.create(WEBHOOKS, NewWebhook, body)
 
     def get_webhook(self, webhook: str) -> Webhook:
         return self.get(f"{WEBHOOKS}/{webhook}", Webhook)

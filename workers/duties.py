@@ -16,6 +16,7 @@ from app.erasure import (
     reminding,
     suppression,
 )
+from app.http import idempotency
 from app.observability import fields
 from app.registry import checks
 from app.restore.service import is_paused
@@ -61,14 +62,25 @@ def sweep(runtime: Runtime, now: datetime) -> None:
 
 def clear(runtime: Runtime, now: datetime) -> None:
     """Uploads that were never registered hold identities: they must not wait for a next one. Nor
-    must what persons wrote about decisions outlast its time."""
+    must what persons wrote about decisions, nor the keys of calls, outlast their time."""
     with runtime.database.read() as session:
         notes = decisions.any_over(session, now=now)
     if notes:
         with runtime.database.write() as session:
             decisions.cut_over(session, now=now)
     clear_leftovers(runtime, now=now)
+    _forget_keys(runtime, now)
     _tidy_callbacks(runtime, now)
+
+
+def _forget_keys(runtime: Runtime, now: datetime) -> None:
+    """Not while the service is paused: callers send again what a backup does not know."""
+    with runtime.database.read() as session:
+        anything = not is_paused(session) and idempotency.anything_over(session, now=now)
+    forgotten = idempotency.PART
+    while anything and forgotten >= idempotency.PART:
+        with runtime.database.write() as session:
+            forgotten = idempotency.forget(session, now=now)
 
 
 def _tidy_callbacks(runtime: Runtime, now: datetime) -> None:

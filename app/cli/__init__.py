@@ -10,6 +10,7 @@ import sys
 import typer
 
 from app.cli import (
+    case_files,
     deciding,
     demo,
     doctor,
@@ -45,6 +46,7 @@ commands.add_typer(registering.datasets, name="datasets")
 commands.add_typer(registering.models, name="models")
 commands.command()(erasing.erase)
 commands.command()(erasing.status)
+commands.add_typer(case_files.requests, name="requests")
 for decide in (
     deciding.approve,
     deciding.refuse,

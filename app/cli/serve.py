@@ -68,9 +68,11 @@ def serve(
     observability.configure(settings.log_level)
     look_once(runtime)  # before the worker beside can claim anything
     runtime.close()
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_config=None,  # set by observability.configure
+        timeout_graceful_shutdown=int(STOP_SECONDS),
         access_log=False,
     )
 
@@ -80,7 +82,7 @@ def serve(
         else:
             _greet(url, key, settings)
 
-    server = _Server(config, ready)
+    server = _Server(config, ready, app.state.following.stop)
     # uvicorn raises the signal again once it has shut down; the worker must still be stopped then.
     signal.signal(signal.SIGTERM, _leave)
     with suppress(KeyboardInterrupt), worker_beside(settings):
@@ -107,11 +109,19 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says that it answers only once it does."""
+    """Says that it answers only once it does, and when it begins to stop: it waits for calls in
+    progress, and some would go on for an hour."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], stopping: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -92,18 +92,24 @@ def measured_run_time(session: Session, model: UUID) -> timedelta | None:
     return lengths[len(lengths) // 2] if lengths else None
 
 
+def own_window(policy: dict[str, Any]) -> timedelta | None:
+    """How long a model's requests wait for each other, where its policy says so."""
+    own = Policy.model_validate(policy).coalesce_seconds
+    return None if own is None else timedelta(seconds=own)
+
+
 def _ready_batches(session: Session, coalesce: timedelta, now: datetime) -> list[Candidate]:
     ready = []
-    for model, policy, waiting in _waiting_by_model(session, now):
-        own = Policy.model_validate(policy).coalesce_seconds
-        window = coalesce if own is None else timedelta(seconds=own)
+    for model, policy, waiting in waiting_by_model(session, now):
+        own = own_window(policy)
+        window = coalesce if own is None else own
         run_time = measured_run_time(session, model) or batching.FIRST_ESTIMATE
         if batching.ready_at([waiting], window=window, run_time=run_time) <= now:
             ready.append(Candidate(model, waiting.due_at))
     return sorted(ready, key=lambda candidate: (candidate.due_at, candidate.model_id))
 
 
-def _waiting_by_model(
+def waiting_by_model(
     session: Session, now: datetime
 ) -> Sequence[tuple[UUID, dict[str, Any], Waiting]]:
     """Of each model's waiting items, the two times that decide: the first acceptance and the first

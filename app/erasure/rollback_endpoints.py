@@ -13,8 +13,7 @@ from app import bell
 from app.erasure import rollback
 from app.erasure.closing_tables import Rollback
 from app.erasure.rollback import Wanted
-from app.http import idempotency
-from app.http.idempotency import KeyHeader, RawBody
+from app.http.idempotency import KeyHeader, Once, RawBody
 from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, newest_first
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
 from app.http.text import ONE_LINE
@@ -80,9 +79,8 @@ def roll_back(
     rollback made current changes nothing."""
     owner = caller.controller_id
     lookup.get_model(session, model, controller=owner)
-    digest = runtime.keyring.digest("rollback-body", model.bytes + raw)
-    hidden = runtime.keyring.digest("idempotency-key", key.encode()) if key else None
-    if hidden and (known := idempotency.reserve(session, owner, hidden, digest, now=now)):
+    once = Once(runtime.keyring, owner, "rollback-body", model.bytes + raw, key, now=now)
+    if known := once.earlier(session):
         return _view(session, session.get_one(Rollback, known))
     done = rollback.roll_back(
         session,
@@ -93,8 +91,7 @@ def roll_back(
         actor=caller.actor,
         now=now,
     )
-    if hidden:
-        idempotency.assign(session, owner, hidden, done.id)
+    once.created(session, done.id)
     bell.ring_after_commit(session, runtime.settings)
     return _view(session, done)
 

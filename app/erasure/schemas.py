@@ -51,16 +51,19 @@ Models = Annotated[
 ]
 
 
+ExternalId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[!-~]+$",
+        description="Your case number: the same one with the same content is the same request.",
+    ),
+]
+
+
 class SubmitErasure(_Input):
-    external_id: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=200,
-            pattern=r"^[!-~]+$",
-            description="Your case number: the same one with the same body is the same request.",
-        ),
-    ] = None
+    external_id: ExternalId | None = None
     subjects: Subjects
     regulation: Regulation
     legal_ground: LegalGround | None = None
@@ -81,6 +84,12 @@ class SubmitErasure(_Input):
             "webhook, whose secret signs.",
         ),
     ] = None
+
+
+class BulkRow(SubmitErasure):
+    """One of many. Its case number is what a repeat is known by."""
+
+    external_id: ExternalId
 
 
 class ImpactQuestion(_Input):
@@ -177,6 +186,13 @@ class RequestDetail(RequestSummary):
     hold: HoldView | None
     deadline: DeadlineView
     decisions: Annotated[list[DecisionView], Field(description="Of the whole request.")]
+    expected_completion_at: Annotated[
+        datetime | None,
+        Field(
+            description="From the queue and the measured lengths of runs; no promise. Empty while "
+            "nothing can be said: a person must act, no worker is there, or nothing was measured."
+        ),
+    ]
     reopened_at: Annotated[
         datetime | None, Field(description="When the case was last reopened, and why.")
     ]

@@ -95,7 +95,15 @@ class ErasureRequest(Base):
         # Ids are time-ordered: a list is read newest first along one of these.
         Index("ix_erasure_requests_page", "controller_id", "id"),
         Index("ix_erasure_requests_state_page", "controller_id", "state", "id"),
-        Index("ix_erasure_requests_due", "controller_id", "state", "due_at"),
+        # Overdue and due soon, by the date that counts (`queue.effective_due`).
+        Index(
+            "ix_erasure_requests_due_page",
+            "controller_id",
+            "state",
+            text("coalesce(extended_due_at, due_at)"),
+            "id",
+        ),
+        Index("ix_erasure_requests_updated_page", "controller_id", "updated_at", "id"),
         # What is counted at every scrape, whichever controller it belongs to.
         Index(
             "ix_erasure_requests_open",
@@ -196,6 +204,8 @@ class ErasureItem(Base):
     __table_args__ = (
         UniqueConstraint("request_id", "model_id"),
         Index("ix_erasure_items_waiting", "model_id", "state"),
+        # The requests of a model, newest first.
+        Index("ix_erasure_items_page", "model_id", "request_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

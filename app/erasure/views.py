@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.certificates import service as certificates
 from app.certificates.tables import Certificate
-from app.erasure import decisions, due_dates, recheck_views
+from app.erasure import decisions, due_dates, forecasting, recheck_views
 from app.erasure.deadlines import on_the_clock
 from app.erasure.decision_schemas import (
     ApprovalView,
@@ -50,6 +50,9 @@ def detail(session: Session, request: ErasureRequest, *, now: datetime) -> Reque
         hold=_hold(request),
         deadline=_deadline(request),
         decisions=[_decision(one) for one in decisions.of(session, request.id)],
+        expected_completion_at=forecasting.expected_at(
+            session, request, [item for item, _ in items], now=now
+        ),
         reopened_at=reopened[0],
         reopened_for=reopened[1],
         items=[_item(item, name, rechecked.get(item.id)) for item, name in items],

@@ -1,7 +1,7 @@
 """How much a caller may send: the size of a body, and how deeply its JSON may nest.
 
-An upload is counted while it streams to its endpoint. Every other body is small: it is read here,
-whole, before anything is parsed.
+An upload, of a file or of many requests, is counted while it streams to its endpoint. Every other
+body is small: it is read here, whole, before anything is parsed.
 """
 
 import json
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.http.problems import MEDIA_TYPE, BodyTooLarge, MalformedJson, Problem
 
 UPLOADS = "/api/v1/artifacts/"
+BULK = "/api/v1/erasure-requests/bulk"
 # Python's parser and encoder recurse; no schema of ours comes near this depth.
 DEEPEST_JSON = 32
 
@@ -35,7 +36,7 @@ class BodyLimits:
             await self.app(scope, receive, send)
             return
         try:
-            if scope["path"].startswith(UPLOADS):
+            if scope["path"].startswith(UPLOADS) or scope["path"] == BULK:
                 _check_declared(scope, self.max_upload_bytes)
                 inner = _counted(receive, self.max_upload_bytes)
             else:

@@ -9,24 +9,29 @@ from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.http.problems import Problem
+from app.http.problems import FieldError, Problem
 
 T = TypeVar("T")
 Row = TypeVar("Row", bound=Any)
 
-Cursor = Annotated[
+# As fields of a model of a whole query, and as parameters of their own.
+CursorText = Annotated[
     str | None,
-    Query(max_length=400, description="`next_cursor` of the page before."),
+    Field(max_length=400, description="`next_cursor` of the page before."),
 ]
-Limit = Annotated[int, Query(ge=1, le=200, description="Rows in a page.")]
+PageSize = Annotated[int, Field(ge=1, le=200, description="Rows in a page.")]
+Cursor = Annotated[CursorText, Query()]
+Limit = Annotated[PageSize, Query()]
 DEFAULT_LIMIT = 50
 
 
 class Page(BaseModel, Generic[T]):
+    """The list goes on as long as there is a `next_cursor`, also after a page that is not full."""
+
     items: list[T]
     next_cursor: str | None = None
 
@@ -35,6 +40,14 @@ class BadCursor(Problem):
     status = 422
     code = "bad-cursor"
     title = "The cursor is not one of ours"
+
+
+def refused_cursor() -> BadCursor:
+    return BadCursor(
+        "Take the cursor from `next_cursor` of the page before, in the same list with the same "
+        "filter.",
+        errors=[FieldError(field="query.cursor", message="is not valid")],
+    )
 
 
 def encode_cursor(*parts: str | int) -> str:
@@ -46,13 +59,13 @@ def decode_cursor(cursor: str, *kinds: type[str] | type[int]) -> tuple[str | int
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
     except (ValueError, binascii.Error, RecursionError):
-        raise BadCursor("Take the cursor from `next_cursor` of the page before.") from None
+        raise refused_cursor() from None
     if (
         not isinstance(parts, list)
         or len(parts) != len(kinds)
         or any(type(part) is not kind for part, kind in zip(parts, kinds, strict=True))
     ):
-        raise BadCursor("Take the cursor from `next_cursor` of the same list.")
+        raise refused_cursor()
     return tuple(parts)
 
 
@@ -79,4 +92,4 @@ def id_in(cursor: str) -> UUID:
     try:
         return UUID(hex=str(text))
     except ValueError:
-        raise BadCursor("Take the cursor from `next_cursor` of the same list.") from None
+        raise refused_cursor() from None

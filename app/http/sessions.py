@@ -4,7 +4,7 @@
 turn a 2xx into an error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -41,6 +41,10 @@ def _write(request: Request, runtime: CurrentRuntime) -> Iterator[Session]:
             still_allowed(session)
 
 
+def clock() -> Callable[[], datetime]:
+    return utc_now
+
+
 ReadSession = Annotated[Session, Depends(_read, scope="function")]
 # Writers may wait for their turn in the database, each holding a thread; and whoever has the turn
 # needs a thread of the same pool to write the answer before it commits. So the pool must never be
@@ -48,3 +52,5 @@ ReadSession = Annotated[Session, Depends(_read, scope="function")]
 _limited_write = Depends(_write, scope="function", max_concurrency=WRITERS)
 WriteSession = Annotated[Session, _limited_write]
 Now = Annotated[datetime, Depends(utc_now)]
+# For calls that last.
+Clock = Annotated[Callable[[], datetime], Depends(clock)]

@@ -19,4 +19,4 @@ class IdempotencyKey(Base):
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary(32))
     # Empty only inside the transaction that creates the resource.
     resource_id: Mapped[UUID | None]
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)

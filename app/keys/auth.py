@@ -21,6 +21,7 @@ from app.ids import api_key_id
 from app.keys import changing, service
 from app.keys.refusals import Refusals
 from app.keys.scopes import Scope
+from app.keys.tables import ApiKey
 from app.observability import fields
 from app.runtime import Runtime
 
@@ -152,3 +153,9 @@ def require_scopes(caller: Caller, *scopes: Scope) -> None:
     missing = [scope for scope in scopes if scope not in caller.scopes]
     if missing:
         raise MissingScope(f"This call needs the scope {', '.join(missing)}.")
+
+
+def require_still_valid(session: Session, caller: Caller, *, now: datetime) -> None:
+    """For calls that last: NotAuthenticated once the key is revoked or expired."""
+    if not service.is_valid(session.get_one(ApiKey, caller.key_id), now=now):
+        raise _refusal()

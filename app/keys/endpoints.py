@@ -5,9 +5,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
+from sqlalchemy.orm import Session
 
-from app.http import idempotency
-from app.http.idempotency import KeyHeader, RawBody
+from app.http.idempotency import KeyHeader, Once, RawBody
 from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, newest_first
 from app.http.problems import Conflict, FieldError, InvalidInput
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
@@ -46,14 +46,8 @@ def make_key(
     changing.require_held(body.scopes, caller.scopes)
     _require_future(body.expires_at, now)
     owner = caller.controller_id
-    digest = runtime.keyring.digest("key-body", owner.bytes + raw)
-    hidden = runtime.keyring.digest("idempotency-key", key.encode()) if key else None
-    if hidden and (known := idempotency.reserve(session, owner, hidden, digest, now=now)):
-        raise KeyShownBefore(
-            "This call has made a key already. If you do not have it, revoke it and make another "
-            "with a new Idempotency-Key.",
-            headers={"Location": _address(known)},
-        )
+    once = Once(runtime.keyring, owner, "key-body", owner.bytes + raw, key, now=now)
+    _require_first(once, session)
     made, plaintext = service.create_key(
         session,
         runtime.keyring,
@@ -65,8 +59,7 @@ def make_key(
         expires_at=body.expires_at,
         made_by=caller.key_id,
     )
-    if hidden:
-        idempotency.assign(session, owner, hidden, made.id)
+    once.created(session, made.id)
     return _shown_once(response, made, plaintext, now)
 
 
@@ -96,15 +89,21 @@ def revoke_key(id: ApiKeyId, caller: Admin, session: WriteSession, now: Now) -> 
 def rotate_key(
     id: ApiKeyId,
     body: RotateKey,
+    raw: RawBody,
     caller: Admin,
     session: WriteSession,
     runtime: CurrentRuntime,
     now: Now,
     response: Response,
+    key: KeyHeader = None,
 ) -> NewKey:
     """Makes a successor with the same name and scopes. Both are valid during the overlap; then the
-    old key expires. Your own key must have every scope of the old one."""
+    old key expires. Your own key must have every scope of the old one. A repeat with the same
+    `Idempotency-Key` is refused with the address of the successor."""
     _require_future(body.expires_at, now)
+    owner = caller.controller_id
+    once = Once(runtime.keyring, owner, "rotation-body", id.bytes + raw, key, now=now)
+    _require_first(once, session)
     made, plaintext = changing.rotate(
         session,
         runtime.keyring,
@@ -117,7 +116,18 @@ def rotate_key(
         expires_at=body.expires_at,
         made_by=caller.key_id,
     )
+    once.created(session, made.id)
     return _shown_once(response, made, plaintext, now)
+
+
+def _require_first(once: Once, session: Session) -> None:
+    """A key cannot be shown again, so a repeat cannot be answered as the first call was."""
+    if known := once.earlier(session):
+        raise KeyShownBefore(
+            "This call has made a key already. If you do not have it, revoke it and make another "
+            "with a new Idempotency-Key.",
+            headers={"Location": _address(known)},
+        )
 
 
 def _require_future(expires_at: datetime | None, now: datetime) -> None:

@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
 
 from app.bell import ring_after_commit
+from app.http.idempotency import KeyHeader, Once, RawBody
 from app.http.pages import (
     DEFAULT_LIMIT,
     Cursor,
@@ -36,7 +37,7 @@ from app.registry.schemas import (
     VersionDetail,
     VersionView,
 )
-from app.registry.tables import Dataset, Model
+from app.registry.tables import Dataset, Model, ModelVersion
 from app.registry.uploads import router as uploads
 
 datasets = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -51,22 +52,30 @@ Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="Versions of a mode
 @datasets.post("", status_code=202)
 def register_dataset(
     body: RegisterDataset,
+    raw: RawBody,
     caller: Writer,
     session: WriteSession,
     runtime: CurrentRuntime,
     now: Now,
     response: Response,
+    key: KeyHeader = None,
 ) -> DatasetView:
     """Accepts an uploaded manifest. A worker reads it: the dataset ends `ready` or `invalid`."""
-    dataset = service.register_dataset(
-        session,
-        runtime.artifacts,
-        body,
-        controller=caller.controller_id,
-        actor=caller.actor,
-        now=now,
-    )
-    ring_after_commit(session, runtime.settings)
+    owner = caller.controller_id
+    once = Once(runtime.keyring, owner, "dataset-body", owner.bytes + raw, key, now=now)
+    if known := once.earlier(session):
+        dataset = lookup.get_dataset(session, known, controller=owner)
+    else:
+        dataset = service.register_dataset(
+            session,
+            runtime.artifacts,
+            body,
+            controller=owner,
+            actor=caller.actor,
+            now=now,
+        )
+        once.created(session, dataset.id)
+        ring_after_commit(session, runtime.settings)
     response.headers["Location"] = f"/api/v1/datasets/{dataset_id(dataset.id)}"
     return views.dataset(dataset)
 
@@ -90,24 +99,31 @@ def get_dataset(dataset: DatasetId, caller: Reader, session: ReadSession) -> Dat
 @models.post("", status_code=202)
 def register_model(
     body: RegisterModel,
+    raw: RawBody,
     caller: Writer,
     session: WriteSession,
     runtime: CurrentRuntime,
     now: Now,
     response: Response,
+    key: KeyHeader = None,
 ) -> ModelView:
     """Accepts uploaded weights. A worker reads them: the model ends `ready` or `invalid`."""
-    model, _ = service.register_model(
-        session,
-        runtime.artifacts,
-        body,
-        controller=caller.controller_id,
-        actor=caller.actor,
-        now=now,
-    )
-    ring_after_commit(session, runtime.settings)
-    response.headers["Location"] = f"/api/v1/models/{model_id(model.id)}"
-    return views.model(model, None)
+    owner = caller.controller_id
+    once = Once(runtime.keyring, owner, "model-body", owner.bytes + raw, key, now=now)
+    if (made := once.earlier(session)) is None:
+        model, _ = service.register_model(
+            session,
+            runtime.artifacts,
+            body,
+            controller=owner,
+            actor=caller.actor,
+            now=now,
+        )
+        made = model.id
+        once.created(session, made)
+        ring_after_commit(session, runtime.settings)
+    response.headers["Location"] = f"/api/v1/models/{model_id(made)}"
+    return _model_view(session, made, caller)
 
 
 @models.get("")
@@ -145,23 +161,31 @@ def change_policy(
 def register_version(
     model: ModelId,
     body: RegisterVersion,
+    raw: RawBody,
     caller: Writer,
     session: WriteSession,
     runtime: CurrentRuntime,
     now: Now,
     response: Response,
+    key: KeyHeader = None,
 ) -> VersionView:
     """Accepts weights that were trained elsewhere as the model's next version."""
-    version = service.register_version(
-        session,
-        runtime.artifacts,
-        model,
-        body,
-        controller=caller.controller_id,
-        actor=caller.actor,
-        now=now,
-    )
-    ring_after_commit(session, runtime.settings)
+    owner = caller.controller_id
+    once = Once(runtime.keyring, owner, "version-body", model.bytes + raw, key, now=now)
+    if known := once.earlier(session):
+        version = session.get_one(ModelVersion, known)
+    else:
+        version = service.register_version(
+            session,
+            runtime.artifacts,
+            model,
+            body,
+            controller=owner,
+            actor=caller.actor,
+            now=now,
+        )
+        once.created(session, version.id)
+        ring_after_commit(session, runtime.settings)
     response.headers["Location"] = f"/api/v1/models/{model_id(model)}/versions/{version.number}"
     return views.version(version)
 

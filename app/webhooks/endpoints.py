@@ -2,12 +2,15 @@
 
 from datetime import timedelta
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
 from sqlalchemy import select
 
 from app import bell
+from app.http.idempotency import KeyHeader, Once, RawBody
 from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, newest_first
+from app.http.problems import Conflict
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
 from app.ids import MessageId, RequestId, WebhookId, webhook_id
 from app.keys.auth import Caller, require
@@ -27,16 +30,32 @@ router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 Admin = Annotated[Caller, Depends(require(Scope.WEBHOOKS_ADMIN))]
 
 
+class SecretShownBefore(Conflict):
+    code = "secret-shown-before"
+    title = "A secret is shown once"
+
+
 @router.post("", status_code=status.HTTP_201_CREATED)
 def create_webhook(
     body: CreateWebhook,
+    raw: RawBody,
     caller: Admin,
     session: WriteSession,
     runtime: CurrentRuntime,
     now: Now,
     response: Response,
+    key: KeyHeader = None,
 ) -> NewWebhook:
-    """Registers a receiver. Its secret is shown once."""
+    """Registers a receiver. Its secret is shown once: a repeat with the same `Idempotency-Key`
+    registers no second one, and is refused with the address of the first."""
+    owner = caller.controller_id
+    once = Once(runtime.keyring, owner, "webhook-body", owner.bytes + raw, key, now=now)
+    if known := once.earlier(session):
+        raise SecretShownBefore(
+            "This call has registered a receiver already. If you do not have its secret, rotate "
+            "it.",
+            headers={"Location": _address(known)},
+        )
     endpoint, secret = receivers.create(
         session,
         runtime.keyring,
@@ -47,7 +66,8 @@ def create_webhook(
         actor=caller.actor,
         now=now,
     )
-    response.headers["Location"] = f"/api/v1/webhooks/{webhook_id(endpoint.id)}"
+    once.created(session, endpoint.id)
+    response.headers["Location"] = _address(endpoint.id)
     response.headers["Cache-Control"] = "no-store"
     return NewWebhook(**_view(endpoint).model_dump(), secret=secret)
 
@@ -166,6 +186,10 @@ def enable_webhook(id: WebhookId, caller: Admin, session: WriteSession, now: Now
     endpoint = receivers.find(session, caller.controller_id, id, lock=True)
     receivers.enable(session, endpoint, actor=caller.actor, now=now)
     return _view(endpoint)
+
+
+def _address(endpoint: UUID) -> str:
+    return f"/api/v1/webhooks/{webhook_id(endpoint)}"
 
 
 def _view(endpoint: WebhookEndpoint) -> WebhookView:

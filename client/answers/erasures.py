@@ -127,6 +127,22 @@ class Erasure(ErasureSummary):
     certificate: Certificate | None = None
 
 
+class BulkAnswer(Answer):
+    """What became of one row: `accepted`, `repeated`, `invalid`, `conflict` or `failed`."""
+
+    row: int
+    status: str
+    id: str | None = None
+    state: str | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BulkSummary(Answer):
+    complete: bool
+    rows: int
+    problem: dict[str, Any] | None = None
+
+
 class ModelImpact(Answer):
     model: str
     name: str

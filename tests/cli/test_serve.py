@@ -13,7 +13,9 @@ import pytest
 
 from app.cli import serve as serving
 from app.config import Settings
+from app.runtime import Runtime
 from tests.cli.conftest import Result, Served
+from tests.erasure.factories import add_dataset, add_model, people, submission
 
 Lotus = Callable[..., Result]
 Serve = Callable[[], Served]
@@ -93,3 +95,23 @@ def test_a_port_in_use_is_one_clear_line(lotus: Lotus) -> None:
     assert result.code == 1
     assert result.err.splitlines()[-1].startswith(f"error: cannot listen on 127.0.0.1:{port}")
     assert "Traceback" not in result.err
+
+
+def test_the_service_stops_while_somebody_follows_a_request(serve: Serve, tmp_path: Path) -> None:
+    """A stream would go on for an hour, and calls in progress are waited for."""
+    served = serve()
+    runtime = Runtime.open(Settings(data_dir=tmp_path / "data"))
+    with runtime.database.write() as session:
+        add_model(session, add_dataset(runtime, session, people(ada=1)))
+    runtime.close()
+    headers = {"Authorization": f"Bearer {served.said['key']}"}
+    with httpx2.Client(base_url=served.said["url"], headers=headers, timeout=60) as client:
+        request = client.post("/api/v1/erasure-requests", json=submission("ada")).json()["id"]
+        client.post(f"/api/v1/erasure-requests/{request}/hold", json={"reason": "legal_hold"})
+        with client.stream("GET", f"/api/v1/erasure-requests/{request}/events") as stream:
+            lines = stream.iter_lines()
+            while not next(lines).startswith("data:"):
+                pass
+            served.process.send_signal(signal.SIGTERM)
+            assert "event: end" not in list(lines)
+    assert served.end() == 0

@@ -1,4 +1,4 @@
-"""The client repeats reads only, and turns every refusal into one kind of error."""
+"""The client repeats what does no harm twice, and turns every refusal into one kind of error."""
 
 from collections.abc import Callable
 
@@ -82,15 +82,48 @@ def test_a_read_gives_up_after_three_attempts() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda lotus: lotus.submit_erasure([Subject("anna")]),
         lambda lotus: lotus.cancel("req_1"),
+        lambda lotus: lotus.approve("req_1"),
         lambda lotus: lotus.set_policy("mdl_1", {}),
     ],
 )
-def test_a_write_is_never_repeated(call: Callable[[LotusClient], object]) -> None:
+def test_a_write_without_a_key_is_never_repeated(call: Callable[[LotusClient], object]) -> None:
     lotus, seen = answering(httpx2.ConnectError("refused"), httpx2.Response(202, json=REQUEST))
     with pytest.raises(LotusUnreachable):
         call(lotus)
+    assert len(seen) == 1
+
+
+IN_USE = {**PROBLEM, "status": 409, "type": "urn:lotus-unlearning:problem:idempotency-key-in-use"}
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [httpx2.ReadError("lost"), httpx2.Response(503), httpx2.Response(409, json=IN_USE)],
+)
+def test_what_creates_something_is_repeated_under_one_key(
+    failure: httpx2.Response | Exception,
+) -> None:
+    lotus, seen = answering(failure, httpx2.Response(202, json=REQUEST))
+    assert lotus.submit_erasure([Subject("anna")]).state == "received"
+    keys = [request.headers["idempotency-key"] for request in seen]
+    assert len(keys) == 2 and keys[0] == keys[1]
+    assert seen[0].content == seen[1].content
+
+
+def test_two_calls_that_create_something_have_two_keys() -> None:
+    answer = httpx2.Response(202, json=REQUEST)
+    lotus, seen = answering(answer, answer)
+    for _ in range(2):
+        lotus.submit_erasure([Subject("anna")])
+    assert seen[0].headers["idempotency-key"] != seen[1].headers["idempotency-key"]
+
+
+def test_a_conflict_is_not_repeated() -> None:
+    taken = {**IN_USE, "type": "urn:lotus-unlearning:problem:external-id-taken"}
+    lotus, seen = answering(httpx2.Response(409, json=taken))
+    with pytest.raises(LotusProblem):
+        lotus.submit_erasure([Subject("anna")], external_id="c-1")
     assert len(seen) == 1
 
 

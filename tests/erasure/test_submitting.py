@@ -151,7 +151,7 @@ def test_a_repeat_under_one_idempotency_key_is_one_request(
     second = api.post(URL, json=submission("ada"), headers=headers)
     assert first.json()["id"] == second.json()["id"]
     other = api.post(URL, json=submission("ben"), headers=headers)
-    assert other.status_code == 409
+    assert other.status_code == 422
     assert other.json()["type"].endswith(":idempotency-key-reused")
 
 

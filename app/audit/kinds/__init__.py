@@ -42,7 +42,12 @@ from app.audit.kinds.erasure import (
     VersionPublished,
     VersionRestored,
 )
-from app.audit.kinds.evidence import CertificateRead, CertificateWritten
+from app.audit.kinds.evidence import (
+    CertificateRead,
+    CertificateWritten,
+    ExportBegun,
+    ExportEnded,
+)
 from app.audit.kinds.keys import KeyCreated, KeyRevoked, KeyRotated, KeyUsed, LoginRefused
 from app.audit.kinds.registry import (
     DatasetInvalid,
@@ -91,6 +96,8 @@ __all__ = [
     "DeadlineNeared",
     "DeadlinePaused",
     "DeadlineResumed",
+    "ExportBegun",
+    "ExportEnded",
     "Facts",
     "ItemMoved",
     "KeyCreated",

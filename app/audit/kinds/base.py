@@ -37,6 +37,8 @@ class Kind(StrEnum):
     RECHECK_FINISHED = "erasure:recheck:finished"
     CASE_RELAPSED = "erasure:case:relapsed"
     RECHECK_MISSED = "erasure:recheck:missed"
+    EXPORT_BEGUN = "erasure:export:begun"
+    EXPORT_ENDED = "erasure:export:ended"
     DATASET_REGISTERED = "registry:dataset:registered"
     DATASET_READY = "registry:dataset:ready"
     DATASET_INVALID = "registry:dataset:invalid"
