@@ -27,6 +27,8 @@ from app.keys.endpoints import router as keys
 from app.keys.refusals import Refusals, writing
 from app.metrics.endpoints import router as metrics
 from app.metrics.timings import Timings
+from app.opendsr.endpoints import router as opendsr
+from app.opendsr.speaking import Speaking
 from app.registry.endpoints import router as registry
 from app.restore.watch import watching
 from app.runtime import Runtime
@@ -70,11 +72,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.timings = Timings()
     app.add_middleware(observability.RequestLog, observe=app.state.timings.observe)
     app.add_middleware(SafeHeaders)
+    app.add_middleware(Speaking, settings=settings)
     api = APIRouter(prefix=API, responses=problems.RESPONSES)
     cases = (erasure_requests, decisions, certificates, recipients, runs, rechecks, suppressions)
     for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
         api.include_router(router)
     app.include_router(api)
+    app.include_router(opendsr)
     app.include_router(health.router)
     app.include_router(metrics)
     return app

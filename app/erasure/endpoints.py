@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from app import bell
 from app.erasure import cancelling, deciding, impact, intake, lookup, views
-from app.erasure.intake import Submission
 from app.erasure.schemas import (
     DecideAction,
     Impact,
@@ -21,6 +20,7 @@ from app.erasure.schemas import (
 )
 from app.erasure.states import RequestState
 from app.erasure.subjects import Identity
+from app.erasure.submission import Submission
 from app.erasure.tables import ErasureRequest
 from app.http import idempotency
 from app.http.idempotency import KeyHeader, RawBody
