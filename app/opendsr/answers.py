@@ -158,7 +158,7 @@ def _verification(session: Session, items: list[ErasureItem]) -> dict[str, Any] 
     ).all()
     if not runs:
         return None
-    weakest = min(runs, key=lambda run: _WEAKEST_FIRST.index(VerdictName(run.verdict or "")))
+    weakest = min(runs, key=lambda run: _WEAKEST_FIRST.index(VerdictName(str(run.verdict))))
     found = first_page(weakest.metrics) if weakest.metrics else None
     return {
         "rf_jsd": found.rf_jsd_after if found else None,

@@ -83,7 +83,7 @@ Time = Annotated[datetime, BeforeValidator(_time)]
 SubjectRequestId = Annotated[UUID, BeforeValidator(_uuid)]
 SampleId = Annotated[
     str,
-    Field(min_length=1, max_length=LONGEST_SAMPLE_ID, repr=False),
+    Field(min_length=1, max_length=LONGEST_SAMPLE_ID),
     AfterValidator(_unicode),
 ]
 
