@@ -21,13 +21,14 @@ from app.runtime import Runtime
 from tests.conftest import MakeKey
 from tests.conftest import settings as plain_settings
 from tests.databases import DIALECTS
-from tests.erasure.conftest import Cases, hand, model, now
+from tests.erasure.conftest import Cases, cases, hand, model, now
 from tests.opendsr.controller import Controller
 from tests.webhooks.conftest import Office, certificate, network, office, receiver
 
 __all__ = [
     "Cases",
     "Office",
+    "cases",
     "certificate",
     "hand",
     "model",

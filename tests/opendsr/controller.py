@@ -100,9 +100,7 @@ class Verifier:
             raise NotBelieved("the signature is not over these bytes") from None
 
 
-def erasure(
-    value: str = "", kind: str = "controller_customer_id", **fields: Any
-) -> dict[str, Any]:
+def erasure(value: str = "", kind: str = "controller_customer_id", **fields: Any) -> dict[str, Any]:
     """The body of a request. A field that is given as ... is left out."""
     body: dict[str, Any] = {
         "regulation": "gdpr",
@@ -168,10 +166,13 @@ class Controller:
         return Answer(response.status_code, response.headers, response.content)
 
     def post(self, body: Any, version: str = V2, **how: Any) -> Answer:
-        return self.call("POST", REQUESTS[version], json=body, **how)
+        return self.post_raw(json.dumps(body).encode("ascii"), version, **how)
 
-    def post_raw(self, raw: bytes, version: str = V2, media: str = "application/json") -> Answer:
-        return self.call("POST", REQUESTS[version], content=raw, headers={"Content-Type": media})
+    def post_raw(
+        self, raw: bytes, version: str = V2, media: str = "application/json", **how: Any
+    ) -> Answer:
+        headers = {"Content-Type": media}
+        return self.call("POST", REQUESTS[version], content=raw, headers=headers, **how)
 
     def get(self, identity: str, version: str = V2, **how: Any) -> Answer:
         return self.call("GET", f"{REQUESTS[version]}/{identity}", **how)

@@ -244,9 +244,7 @@ def test_a_body_that_is_not_declared_as_json_is_refused(
 @pytest.mark.parametrize(
     "media", ["application/json; charset=utf-8", "Application/JSON", "application/json;v=2"]
 )
-def test_json_may_be_declared_in_every_way_that_means_it(
-    processor: Controller, media: str
-) -> None:
+def test_json_may_be_declared_in_every_way_that_means_it(processor: Controller, media: str) -> None:
     raw = b"\xef\xbb\xbf" + json.dumps(processor.nobody()).encode()
     assert processor.post_raw(raw, media=media).status == 201
 
