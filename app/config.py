@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     public_url: Annotated[
         str | None,
         Field(
-            pattern=r"^https?://[a-z0-9.\[\]:-]{1,260}$",
+            pattern=r"^https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$",
             description="Where others reach this service, `https://erasure.example.org`, without a "
             "path. OpenDSR names it as its own domain.",
         ),
@@ -191,6 +191,12 @@ class Settings(BaseSettings):
         if (self.opendsr_key is None) != (self.opendsr_certificate is None):
             raise ValueError("LOTUS_OPENDSR_KEY and LOTUS_OPENDSR_CERTIFICATE need each other")
         return self
+
+    @field_validator("public_url", "opendsr_key", "opendsr_certificate", mode="before")
+    @classmethod
+    def _nothing_if_empty(cls, value: object) -> object:
+        """Compose files hand on variables that nobody has set as empty ones."""
+        return None if value == "" else value
 
     @field_validator("broker_url", "rate_limit_url")
     @classmethod

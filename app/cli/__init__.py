@@ -1,7 +1,7 @@
 """`lotus`: the command line.
 
 Commands talk to a running service through the client. Only serve, worker, migrate, controllers,
-keys, audit and doctor work on the data itself, and verify needs neither.
+keys, audit, opendsr and doctor work on the data itself, and verify needs neither.
 """
 
 import sys
@@ -17,6 +17,7 @@ from app.cli import (
     fleet,
     keys,
     on_the_data,
+    opendsr,
     registering,
     sealing,
     serve,
@@ -57,6 +58,7 @@ commands.command()(evidence.verify)
 commands.add_typer(webhooks.webhooks, name="webhooks")
 commands.add_typer(sealing.audit, name="audit")
 commands.add_typer(sealing.keys, name="signing-keys")
+commands.add_typer(opendsr.opendsr, name="opendsr")
 commands.command()(doctor.doctor)
 
 

@@ -80,13 +80,13 @@ class Seal:
         return base64.b64encode(self.key.sign(message, PKCS1v15(), hashes.SHA256())).decode("ascii")
 
 
-def load(settings: Settings) -> Seal:
+def load(settings: Settings, *, make: bool = True) -> Seal:
     """From the files that the settings name; on a single machine without those, from a file that it
-    makes for itself once. BadKey names what cannot be used and why."""
+    makes for itself once, unless told not to. BadKey names what cannot be used and why."""
     paths = paths_of(settings)
     if not paths:
         raise NotSetUp
-    if settings.opendsr_key is None:
+    if settings.opendsr_key is None and make:
         make_own(settings)
     # The key stands in the first of the files where the machine made it for itself.
     key = _read_key(settings.opendsr_key or paths[0])
