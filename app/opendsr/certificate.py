@@ -143,14 +143,14 @@ def replace_own(settings: Settings, *, new_key: bool) -> None:
 
 
 def make_files(key_path: Path, certificate_path: Path, domain: str) -> bool:
-    """The two files that the settings name, unless the key is there already."""
-    if key_path.exists():
-        return False
-    key = fresh_key()
-    made = _write(key_path, _key_pem(key), replace=False)
-    if made:
-        _write(certificate_path, self_signed(domain, key), replace=True)
-    return made
+    """The two files that the settings name; False if they are there. A certificate that nobody else
+    vouches for, and of another domain, is made anew."""
+    made = not key_path.exists() and _write(key_path, _key_pem(fresh_key()), replace=False)
+    if certificate_path.exists():
+        found = _read_certificate(certificate_path)
+        if not found.is_self_signed or (not made and domain in found.names):
+            return made
+    return _write(certificate_path, self_signed(domain, _read_key(key_path)), replace=True)
 
 
 def fresh_key() -> RSAPrivateKey:
