@@ -29,7 +29,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("request_id", name="pk_opendsr_requests"),
         sa.UniqueConstraint(
-            "controller_id", "subject_request_id", name="uq_opendsr_requests_controller_id"
+            "controller_id",
+            "subject_request_id",
+            name="uq_opendsr_requests_controller_id_subject_request_id",
         ),
     )
     op.create_index(
