@@ -2,6 +2,8 @@
 signature were checked on the raw bytes."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from sqlalchemy import select
 
 from app.runtime import Runtime
 from app.webhooks.tables import RequestCallback, WebhookDelivery
+from tests.end_to_end.service import ROOT
 from tests.erasure.conftest import Cases
 from tests.erasure.working import Hand
 from tests.opendsr.conftest import DOMAIN
@@ -269,3 +272,13 @@ def test_when_the_case_ends_its_urls_are_cut(
     office.send()
     with runtime.database.read() as session:
         assert session.scalars(select(RequestCallback.url)).all() == [None]
+
+
+def test_every_process_that_changes_a_request_knows_the_dialects() -> None:
+    asked = (
+        "import app.runtime; from app.webhooks.dialects import DIALECTS; print(*sorted(DIALECTS))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["opendsr", "opengdpr", "standard"]
