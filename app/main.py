@@ -23,6 +23,7 @@ from app.http import problems
 from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
 from app.http.rates import Rates
+from app.http.reference import router as reference
 from app.keys.endpoints import router as keys
 from app.keys.refusals import Refusals, writing
 from app.metrics.endpoints import router as metrics
@@ -55,6 +56,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
         separate_input_output_schemas=False,
+        # Of its own pages each would load scripts from another host; `reference` has one that
+        # does not. And a redirect would follow the Host header wherever the caller says.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.runtime = runtime
     app.state.rates = Rates.of(
@@ -81,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(opendsr)
     app.include_router(health.router)
     app.include_router(metrics)
+    app.include_router(reference)
     return app
 
 

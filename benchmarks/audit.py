@@ -164,7 +164,7 @@ def checking(database: Database, size: int) -> dict[str, Any]:
 
 def intake(database: Database, folder: Path, rounds: int, calls: int) -> dict[str, Any]:
     """Medians over rounds of calls; with and without take turns."""
-    settings = _settings(database, folder)
+    settings = settings_for(database, folder)
     runtime = Runtime.open(settings)
     with database.write() as session:
         owner = ensure_controller(session, "default", now=NOW)
@@ -225,7 +225,7 @@ def _untouched() -> Iterator[None]:
     yield
 
 
-def _settings(database: Database, folder: Path) -> Settings:
+def settings_for(database: Database, folder: Path) -> Settings:
     if database.is_sqlite:
         url = database.url.render_as_string()
         return Settings(data_dir=folder, database_url=url)

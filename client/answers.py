@@ -339,6 +339,7 @@ class ApiKey(Answer):
     scopes: list[str]
     valid: bool
     succeeds: str | None = None
+    made_by: str | None = None
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None

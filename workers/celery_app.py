@@ -24,7 +24,7 @@ if settings.broker_url is None:
 
 # Every tick reads first and does nothing if nothing is due, so a doubled timetable does no harm.
 SEQUENCE_SECONDS, SEAL_SECONDS, LOOK_SECONDS, DELIVER_SECONDS = 1.0, 1.0, 1.0, 1.0
-CLOSE_SECONDS, CLEAR_SECONDS, FORGET_SECONDS = 30.0, 3600.0, 3600.0
+CLOSE_SECONDS, REMIND_SECONDS, CLEAR_SECONDS, FORGET_SECONDS = 30.0, 60.0, 3600.0, 3600.0
 
 
 def _every(task: str, seconds: float) -> dict[str, Any]:
@@ -84,6 +84,7 @@ app.conf.update(
         "deliver": _every(bell.DELIVER_TASK, DELIVER_SECONDS),
         "sweep": _every("lotus.sweep", settings.sweep_seconds),
         "close": _every("lotus.close", CLOSE_SECONDS),
+        "remind": _every("lotus.remind", REMIND_SECONDS),
         "clear": _every("lotus.clear", CLEAR_SECONDS),
         "forget": _every("lotus.forget", FORGET_SECONDS),
     },

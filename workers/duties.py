@@ -13,6 +13,7 @@ from app.erasure import (
     queue,
     recheck_leases,
     rechecks,
+    reminding,
     suppression,
 )
 from app.observability import fields
@@ -78,6 +79,20 @@ def _tidy_callbacks(runtime: Runtime, now: datetime) -> None:
     while forgotten == replaying.PART:
         with runtime.database.write() as session:
             forgotten = 0 if is_paused(session) else replaying.forget(session, before=before)
+
+
+def remind(runtime: Runtime, now: datetime) -> None:
+    """Tells of requests whose due date comes near."""
+    with runtime.database.read() as session:
+        requests = reminding.due(session, now=now)
+    told = 0
+    while requests:
+        with runtime.database.write() as session:
+            told += reminding.remind(session, requests, now=now)
+        with runtime.database.read() as session:
+            requests = reminding.due(session, now=now)
+    if told:
+        log.info("due dates come near", extra=fields(requests=told))
 
 
 def forget(runtime: Runtime, now: datetime) -> None:

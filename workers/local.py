@@ -34,6 +34,7 @@ log = logging.getLogger("lotus.worker")
 TICK_SECONDS = 1.0
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 HEARTBEAT_EVERY = timedelta(seconds=15)
+REMIND_EVERY = timedelta(minutes=1)
 CLEAR_EVERY = FORGET_EVERY = timedelta(hours=1)
 
 
@@ -51,7 +52,7 @@ class LocalWorker:
         self.registration: subprocess.Popen[bytes] | None = None
         self.closing: subprocess.Popen[bytes] | None = None
         self.next_sweep = self.next_heartbeat = LONG_AGO
-        self.next_clearing = self.next_forgetting = LONG_AGO
+        self.next_reminder = self.next_clearing = self.next_forgetting = LONG_AGO
 
     def tick(self, now: datetime) -> None:
         """Everything that may be due now; cheap if nothing is.
@@ -65,6 +66,7 @@ class LocalWorker:
             self._sequence,
             self._seal,
             self._sweep,
+            self._remind,
             self._clear,
             self._forget,
             self._registrations,
@@ -122,6 +124,12 @@ class LocalWorker:
             return
         self.next_sweep = now + timedelta(seconds=self.runtime.settings.sweep_seconds)
         duties.sweep(self.runtime, now)
+
+    def _remind(self, now: datetime) -> None:
+        if now < self.next_reminder:
+            return
+        self.next_reminder = now + REMIND_EVERY
+        duties.remind(self.runtime, now)
 
     def _clear(self, now: datetime) -> None:
         if now < self.next_clearing:

@@ -74,6 +74,11 @@ def clear() -> None:
     duties.clear(station.current().runtime, datetime.now(UTC))
 
 
+@app.task(name="lotus.remind")
+def remind() -> None:
+    duties.remind(station.current().runtime, datetime.now(UTC))
+
+
 @app.task(name="lotus.forget")
 def forget() -> None:
     duties.forget(station.current().runtime, datetime.now(UTC))

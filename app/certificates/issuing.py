@@ -98,9 +98,10 @@ def issue(
 def _checkpoint(session: Session, signer: Signer) -> AuditCheckpoint | None:
     """The newest, if the same key signed it, so that one key checks the whole bundle: after a
     change of keys a checkpoint by the new one follows at once. None while the service is paused:
-    what is handed out cannot be taken back."""
+    what is handed out cannot be taken back; nor while the
+    log is rewound, since nobody may be shown a tree that an earlier checkpoint contradicts."""
     newest = checkpoints.newest(session)
-    if newest is None or is_paused(session):
+    if newest is None or is_paused(session) or checkpoints.is_rewound(session):
         return None
     try:
         ours = notes.parse(newest.note).verify(signer.public)

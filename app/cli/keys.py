@@ -3,6 +3,7 @@
 An operator needs no key and may do what no key may: it is the way back when the last is lost.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.audit.kinds import OPERATOR
 from app.cli.on_the_data import open_runtime
 from app.cli.output import AsJson, Failure, console, print_json, print_rows
+from app.erasure import jurisdictions
 from app.http.problems import Problem
 from app.ids import api_key_id, controller_id
 from app.keys import changing, service
@@ -34,6 +36,13 @@ OVERLAP_HOURS = changing.OVERLAP.total_seconds() / 3600
 MOST_HOURS = changing.LONGEST_OVERLAP.total_seconds() / 3600
 
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Its id (key_...).")]
+Jurisdiction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PLACE",
+        help="Whose public holidays count for deadlines, in ISO 3166: DE, DE-BE; or none.",
+    ),
+]
 Days = Annotated[
     int | None, typer.Option(min=1, max=3650, help="For how many days it is valid. Default: ever.")
 ]
@@ -41,14 +50,17 @@ Days = Annotated[
 
 @controllers.command("create")
 def controllers_create(
-    name: Annotated[str, typer.Argument(help="Unique on this service.")], as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="Unique on this service.")],
+    jurisdiction: Jurisdiction = None,
+    as_json: AsJson = False,
 ) -> None:
     """Add a controller. It sees nothing of the others, nor they of it."""
     _require_name(name)
+    place = _place(jurisdiction)
     with _on_the_data() as (runtime, now):
         try:
             with runtime.database.write() as session:
-                made = Controller(name=name, created_at=now)
+                made = Controller(name=name, jurisdiction=place, created_at=now)
                 session.add(made)
         except IntegrityError:
             raise Failure("there is a controller of this name already") from None
@@ -56,6 +68,26 @@ def controllers_create(
         print_json(_controller(made))
     else:
         console().print(f"controller {controller_id(made.id)}")
+
+
+@controllers.command("set")
+def controllers_set(
+    name: Annotated[str, typer.Argument(help="Of the controller.")],
+    jurisdiction: Jurisdiction = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change whose public holidays count for a controller's deadlines. Requests that are there
+    already keep theirs."""
+    if jurisdiction is None:
+        raise Failure("nothing to change: give --jurisdiction")
+    place = _place(jurisdiction)
+    with _on_the_data() as (runtime, now), runtime.database.write() as session:
+        row = _named(session, name, now)
+        row.jurisdiction = place
+    if as_json:
+        print_json(_controller(row))
+    else:
+        console().print(f"{name}: {_holidays(place)}")
 
 
 @controllers.command("list")
@@ -66,7 +98,12 @@ def controllers_list(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"items": [_controller(row) for row in rows]})
         return
-    print_rows([[controller_id(row.id), row.name] for row in rows], "controller", "name")
+    print_rows(
+        [[controller_id(row.id), row.name, row.jurisdiction or "none"] for row in rows],
+        "controller",
+        "name",
+        "holidays of",
+    )
 
 
 @keys.command("create")
@@ -212,6 +249,25 @@ def _require_name(name: str) -> None:
         raise Failure(f"a name has 1 to {LONGEST_NAME} characters that can be printed")
 
 
+def _place(text: str | None) -> str | None:
+    """Checked: a place whose holidays nobody knows would give wrong dates without a word."""
+    if text is None or text == "none":
+        return None
+    try:
+        if not re.fullmatch(jurisdictions.PATTERN, text):
+            raise jurisdictions.UnknownJurisdiction
+        jurisdictions.holidays_of(text)
+    except jurisdictions.UnknownJurisdiction:
+        raise Failure(
+            "--jurisdiction takes a country or a part of it in ISO 3166 (DE, DE-BE), or none"
+        ) from None
+    return text
+
+
+def _holidays(place: str | None) -> str:
+    return f"deadlines reckon with the public holidays of {place}" if place else "no holidays count"
+
+
 def _in_days(days: int | None, now: datetime) -> datetime | None:
     return None if days is None else now + timedelta(days=days)
 
@@ -243,7 +299,12 @@ def _state(row: ApiKey, now: datetime) -> str:
 
 
 def _controller(row: Controller) -> dict[str, Any]:
-    return {"id": controller_id(row.id), "name": row.name, "created_at": row.created_at}
+    return {
+        "id": controller_id(row.id),
+        "name": row.name,
+        "jurisdiction": row.jurisdiction,
+        "created_at": row.created_at,
+    }
 
 
 def _key(row: ApiKey) -> dict[str, Any]:
@@ -253,6 +314,7 @@ def _key(row: ApiKey) -> dict[str, Any]:
         "prefix": row.prefix,
         "scopes": row.scopes,
         "succeeds": api_key_id(row.succeeds_id) if row.succeeds_id else None,
+        "made_by": api_key_id(row.made_by_id) if row.made_by_id else None,
         "created_at": row.created_at,
         "expires_at": row.expires_at,
         "revoked_at": row.revoked_at,

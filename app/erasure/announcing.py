@@ -14,9 +14,6 @@ from app.ids import certificate_id, request_id
 from app.webhooks import service as callbacks
 from app.webhooks.events import EventType
 
-# From these no way leads on, and no rollback window follows.
-_FINAL = (RequestState.CANCELLED, RequestState.REFUSED)
-
 
 def request_moved(
     session: Session, request: ErasureRequest, came_from: RequestState, cause: str, *, now: datetime
@@ -25,12 +22,23 @@ def request_moved(
     event = EventType(f"erasure_request.{request.state}")
     facts = _facts(request) | {"previous_state": came_from, "cause": cause}
     _tell(session, request, event, facts, now)
-    if request.state in _FINAL:
-        callbacks.end_callbacks(session, request.id, now=now)
+    if request.state is RequestState.CANCELLED:  # the only end that no certificate follows
+        over(session, request, now=now)
+
+
+def deadline_neared(
+    session: Session, request: ErasureRequest, days_left: int, *, now: datetime
+) -> None:
+    event = EventType.REQUEST_DUE_SOON if days_left else EventType.REQUEST_OVERDUE
+    _tell(session, request, event, _facts(request) | {"days_left": days_left}, now)
 
 
 def request_closed(session: Session, request: ErasureRequest, *, now: datetime) -> None:
     _tell(session, request, EventType.REQUEST_CLOSED, _facts(request), now)
+
+
+def over(session: Session, request: ErasureRequest, *, now: datetime) -> None:
+    """After the last that there is to tell: the request's own receivers are let go."""
     callbacks.end_callbacks(session, request.id, now=now)
 
 

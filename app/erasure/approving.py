@@ -57,7 +57,10 @@ def approve(session: Session, keyring: Keyring, request: ErasureRequest, by: Dec
         and submitter is not None
         and same_holder(session, submitter, by.key)
     ):
-        raise FourEyes("A model's policy asks for two persons: who submitted it cannot approve it.")
+        raise FourEyes(
+            "A model's policy asks for two persons: who submitted it cannot approve it, nor a key "
+            "that the same person may hold, since one key made both or made the other."
+        )
     cause = decisions.note_down(session, request, DecisionAction.APPROVE, by)
     request.approved_at = by.now
     completion.settle(session, keyring, [request.id], cause)

@@ -18,14 +18,12 @@ from app.erasure import approving, completion
 from app.erasure.intake import add_item
 from app.erasure.locks import AT_ONCE, lock_items, lock_requests
 from app.erasure.reopening import reopen
-from app.erasure.states import ItemState, RequestState
+from app.erasure.states import WITHDRAWN, ItemState
 from app.erasure.subjects import Found
 from app.erasure.tables import ErasureItem, ErasureRequest, RequestSubject
 from app.erasure.transitions import Cause, Event
 from app.keyring import Keyring
 from app.registry.tables import Model, ModelVersion, Sample, SampleSplit, SampleSubject
-
-_ENDED = (RequestState.CANCELLED, RequestState.REFUSED)
 
 
 def model_ready(session: Session, keyring: Keyring, model: Model, *, now: datetime) -> int:
@@ -91,6 +89,7 @@ def version_ready(
             ErasureItem.model_id == model.id,
             ErasureItem.state == ItemState.PUBLISHED,
             ErasureRequest.closed_at.is_(None),
+            ErasureRequest.state.not_in(WITHDRAWN),
         )
     ).all()
     items = lock_items(session, published)
@@ -120,7 +119,7 @@ def _unknowing(controller: UUID, key_id: str, tags: Sequence[bytes]) -> Select[R
 
 
 def _takes_models_in(request: ErasureRequest) -> bool:
-    return request.closed_at is None and request.state not in _ENDED
+    return request.closed_at is None and request.state not in WITHDRAWN
 
 
 def _found_by_request(session: Session, model: Model) -> dict[UUID, Found]:
@@ -134,7 +133,7 @@ def _found_by_request(session: Session, model: Model) -> dict[UUID, Found]:
             ErasureRequest.controller_id == model.controller_id,
             ErasureRequest.closed_at.is_(None),
             ErasureRequest.model_scope.is_(None),
-            ErasureRequest.state.not_in(_ENDED),
+            ErasureRequest.state.not_in(WITHDRAWN),
         )
         .group_by(RequestSubject.request_id, Sample.split)
     )

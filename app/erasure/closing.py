@@ -117,6 +117,7 @@ def finish(session: Session, identity: UUID, *, now: datetime) -> bool:
     newer = certificates.restate(session, request.id, stated, now=now)
     if newer is not None:
         announcing.certificate_written(session, request.controller_id, newer, now=now)
+    announcing.over(session, request, now=now)
     request.next_closing_at = None
     return True
 

@@ -10,14 +10,11 @@ from sqlalchemy.orm import Session
 from app.erasure.locks import lock_requests
 from app.erasure.other_ends import Completed
 from app.erasure.statements import Statements
-from app.erasure.states import ItemState, Outcome, RequestState, request_state_of
+from app.erasure.states import WITHDRAWN, ItemState, Outcome, RequestState, request_state_of
 from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode
 from app.erasure.transitions import Cause, move_request
 from app.erasure.window import window_of_items
 from app.keyring import Keyring
-
-# Items do not move a request out of these.
-_OVER = (RequestState.CANCELLED, RequestState.REFUSED)
 
 
 def settle(
@@ -30,7 +27,7 @@ def settle(
     how it ended. Whoever puts a request on hold or lifts it writes that, and comes here."""
     certificates = Statements(session, keyring)
     for request in lock_requests(session, set(requests)):
-        if request.state in _OVER:
+        if request.state in WITHDRAWN:
             continue
         items = session.scalars(
             select(ErasureItem)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
+# So many days before the due date somebody is reminded, and once more when it has passed.
+NEARING = (10, 5, 2)
 _LAST_SECOND = time(23, 59, 59, tzinfo=UTC)
 _FIRST_WEEKEND_DAY = 5
 
@@ -122,6 +124,26 @@ def extension_fault(
 def on_the_clock(moment: datetime, paused_since: datetime | None) -> datetime:
     """What the legal clock shows: while it stands still, the moment at which it stopped."""
     return moment if paused_since is None else min(moment, paused_since)
+
+
+def first_reminder(due: datetime, now: datetime) -> datetime:
+    """When to look first: at once, if the date is near already."""
+    return max(now, due - timedelta(days=NEARING[0]))
+
+
+def next_reminder(due: datetime, now: datetime) -> datetime | None:
+    """When to look next; None once the date has passed and that was told."""
+    times = [due - timedelta(days=days) for days in NEARING] + [due + timedelta(seconds=1)]
+    return min((at for at in times if at > now), default=None)
+
+
+def days_left(due: datetime, now: datetime) -> int | None:
+    """As far as reminders tell it: the last of `NEARING` that was reached, 0 after the date, and
+    None before any."""
+    if now > due:
+        return 0
+    left = due - now
+    return min((days for days in NEARING if left <= timedelta(days=days)), default=None)
 
 
 def add_months(day: date, months: int) -> date:

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.canonical import Sha256
 from app.erasure.decision_tables import DecisionAction, ExtensionReason, HoldReason
 from app.erasure.states import Owner
 from app.erasure.tables import ReasonCode
+from app.http.times import Time
 from app.ids import ApiKeyId
 from app.registry.policy import Approval
 
@@ -49,17 +50,15 @@ class HoldRequest(_Input):
         ),
     ]
     until: Annotated[
-        AwareDatetime | None,
-        Field(description="When you want to look again. It ends nothing by itself."),
+        Time | None,
+        Field(description="When you want to look again, within a year. It ends nothing by itself."),
     ] = None
     note: NoteText = None
 
 
 class ExtendDeadline(_Input):
     reason: ExtensionReason
-    notified_at: Annotated[
-        AwareDatetime, Field(description="When the person was told, with the reasons.")
-    ]
+    notified_at: Annotated[Time, Field(description="When the person was told, with the reasons.")]
     evidence_sha256: Annotated[
         Sha256 | None, Field(description="Of the letter, which you keep yourself.")
     ] = None
@@ -88,6 +87,12 @@ class DeadlineView(BaseModel):
     """`first_due_at` and `extended_due_at` are moved by the pauses that are over."""
 
     first_due_at: datetime
+    jurisdiction: Annotated[
+        str | None,
+        Field(
+            description="Whose public holidays count; null if none do. ISO 3166, `DE` or `DE-BE`."
+        ),
+    ]
     extended_due_at: datetime | None
     extension_reason: str | None
     notified_at: datetime | None

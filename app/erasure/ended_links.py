@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.erasure.destroying import cut_links
 from app.erasure.locks import lock_requests
-from app.erasure.suppression import NOT_STANDING
+from app.erasure.states import WITHDRAWN
 from app.erasure.tables import ErasureRequest, RequestSubject
 from app.ids import controller_id, request_id
 
@@ -28,7 +28,7 @@ def over(session: Session, *, now: datetime) -> Sequence[UUID]:
         select(RequestSubject.request_id)
         .distinct()
         .join(ErasureRequest, ErasureRequest.id == RequestSubject.request_id)
-        .where(ErasureRequest.state.in_(NOT_STANDING), ErasureRequest.updated_at <= now - KEPT)
+        .where(ErasureRequest.state.in_(WITHDRAWN), ErasureRequest.updated_at <= now - KEPT)
         .order_by(RequestSubject.request_id)
         .limit(AT_ONCE)
     ).all()

@@ -5,11 +5,10 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
-from app.erasure import deadlines, decisions
+from app.erasure import deadlines, decisions, due_dates
 from app.erasure.deadlines import LAWS, ExtensionFault
 from app.erasure.decision_tables import DecisionAction, ExtensionReason
 from app.erasure.decisions import Decider
-from app.erasure.holding import pauses_of
 from app.erasure.locks import lock_requests
 from app.erasure.states import REQUEST
 from app.erasure.tables import ErasureRequest
@@ -72,7 +71,7 @@ def extend(
             "The time at which the person was told cannot be used.",
             errors=[FieldError(field="notified_at", message=_NOT_TOLD[fault])],
         )
-    extended = deadlines.due_at(request.submitted_at, law, extended=True, pauses=pauses_of(request))
+    extended = due_dates.due_at(request, extended=True)
     cause = decisions.note_down(
         session,
         request,
@@ -84,6 +83,7 @@ def extend(
     )
     request.extended_due_at, request.notified_at = extended, notified_at
     request.extension_reason = reason
+    request.remind_at = deadlines.first_reminder(extended, by.now)
     request.updated_at, request.row_version = by.now, request.row_version + 1
     session.flush()
     log.append(

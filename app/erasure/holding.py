@@ -4,14 +4,14 @@ While a request is held none of its items is in a run. A hold that asks who the 
 legal clock, where the law says so and the period is not over yet.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.canonical import instant_text
-from app.erasure import completion, deadlines, decisions, taking_out
-from app.erasure.deadlines import LAWS, Pause
+from app.erasure import completion, deadlines, decisions, due_dates, taking_out
+from app.erasure.deadlines import LAWS
 from app.erasure.decision_tables import DecisionAction, HoldReason
 from app.erasure.decisions import Decider, Note
 from app.erasure.locks import lock_requests
@@ -21,6 +21,9 @@ from app.erasure.transitions import Cause, IllegalMove, check_request_move, move
 from app.http.problems import FieldError, InvalidInput
 from app.ids import controller_id, request_id
 from app.keyring import Keyring
+
+# A hold that is to last longer is put on again by a person, who has looked.
+LONGEST_HOLD = timedelta(days=366)
 
 
 def hold(
@@ -36,10 +39,10 @@ def hold(
     """Items in a run go back to waiting, and the others of the run go on without them. What is
     published for the request stays so. `until` ends nothing: from then on the hold reads as late.
     """
-    if until is not None and until <= by.now:
+    if until is not None and not by.now < until <= by.now + LONGEST_HOLD:
         raise InvalidInput(
             "The end of the hold cannot be used.",
-            errors=[FieldError(field="until", message="must lie in the future")],
+            errors=[FieldError(field="until", message="must lie in the future, and within a year")],
         )
     case = taking_out.lock_case(session, request)
     check_request_move(case.request, RequestState.ON_HOLD)
@@ -76,13 +79,10 @@ def lift(session: Session, request: ErasureRequest, cause: Cause) -> None:
     since, request.paused_since = request.paused_since, None
     interval = {"from": instant_text(since), "until": instant_text(max(since, cause.now))}
     request.paused = [*request.paused, interval]
-    pauses = pauses_of(request)
-    law = LAWS[request.regulation]
-    request.due_at = deadlines.due_at(request.submitted_at, law, pauses=pauses)
+    request.due_at = due_dates.due_at(request)
     if request.extended_due_at is not None:
-        request.extended_due_at = deadlines.due_at(
-            request.submitted_at, law, extended=True, pauses=pauses
-        )
+        request.extended_due_at = due_dates.due_at(request, extended=True)
+    request.remind_at = deadlines.first_reminder(due_dates.effective(request), cause.now)
     session.flush()
     log.append(
         session,
@@ -98,15 +98,8 @@ def lift(session: Session, request: ErasureRequest, cause: Cause) -> None:
     )
 
 
-def pauses_of(request: ErasureRequest) -> list[Pause]:
-    return [
-        Pause(datetime.fromisoformat(one["from"]), datetime.fromisoformat(one["until"]))
-        for one in request.paused
-    ]
-
-
 def _stop_clock(session: Session, request: ErasureRequest, cause: Cause) -> None:
-    due = request.extended_due_at or request.due_at
+    due = due_dates.effective(request)
     if (
         request.hold_reason is not HoldReason.IDENTITY_QUESTION
         or not LAWS[request.regulation].identity_stops_the_clock

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.erasure import approving, deadlines, matching, named_samples, subjects
+from app.erasure.jurisdictions import holidays_of
 from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState
 from app.erasure.subjects import Reference
@@ -48,7 +49,7 @@ def submit(
 ) -> tuple[ErasureRequest, bool]:
     """The request and whether it is new. The same external id with the same body is a repeat."""
     check_external_id(submission)
-    _keep_models_still(session, submission.controller)
+    jurisdiction = _keep_models_still(session, submission.controller)
     repeated = _repeat(session, submission)
     if repeated is not None:
         return repeated, False
@@ -58,13 +59,16 @@ def submit(
     references = _references(session, keyring, submission, models, identity)
     matches = matching.match(session, models, references)
     earlier = _earlier_case(session, submission.controller, references, now)
-    # Samples that other persons' requests took are this person's too: the item is published as
-    # covered by the run that took them, and certified with it. Only a person's own earlier case
-    # answers for them without one.
+    # Samples that other requests took are this person's too: the item is published as covered by
+    # the run that took them, and certified with it. Only a closed case of the same person answers
+    # for them without one.
     to_unlearn = [m for m in matches if m.found.train and not (m.covered and earlier)]
-
-    due_at = deadlines.due_at(submitted_at, deadlines.LAWS[submission.regulation])
-    check_wanted(submission.wanted_by, now=now, due_at=due_at)
+    due = deadlines.due_at(
+        submitted_at,
+        deadlines.LAWS[submission.regulation],
+        holidays=holidays_of(jurisdiction),
+    )
+    check_wanted(submission.wanted_by, now=now, due_at=due)
     request = ErasureRequest(
         id=identity,
         controller_id=submission.controller,
@@ -74,8 +78,10 @@ def submit(
         state=RequestState.RECEIVED,
         submitted_at=submitted_at,
         received_at=now,
-        due_at=due_at,
+        due_at=due,
         wanted_by=submission.wanted_by,
+        jurisdiction=jurisdiction,
+        remind_at=deadlines.first_reminder(due, now),
         paused=[],
         approval=approving.asked_by(match.model for match in to_unlearn),
         body_digest=submission.body_digest,
@@ -110,6 +116,7 @@ def submit(
             legal_ground=request.legal_ground,
             submitted_at=request.submitted_at,
             due_at=request.due_at,
+            jurisdiction=request.jurisdiction,
             body_digest=request.body_digest.hex(),
             identity_count=len(submission.identities),
             item_count=len(to_unlearn),
@@ -182,11 +189,14 @@ def _repeat(session: Session, submission: Submission) -> ErasureRequest | None:
     return earlier
 
 
-def _keep_models_still(session: Session, controller: UUID) -> None:
+def _keep_models_still(session: Session, controller: UUID) -> str | None:
     """Until this request commits, no model or version of the controller becomes ready: one that
-    did would neither be seen here nor see this request. Requests do not wait for each other."""
-    session.execute(
-        select(Controller.id).where(Controller.id == controller).with_for_update(read=True)
+    did would neither be seen here nor see this request. Requests do not wait for each other.
+    Gives the controller's jurisdiction."""
+    return session.scalar(
+        select(Controller.jurisdiction)
+        .where(Controller.id == controller)
+        .with_for_update(read=True)
     )
 
 
@@ -237,12 +247,14 @@ def _close_without_work(
 def _earlier_case(
     session: Session, controller: UUID, references: Sequence[Reference], now: datetime
 ) -> UUID | None:
-    """The case that already unlearned this person: suppressed, or published and still open.
+    """The closed case that unlearned this person.
 
-    A person of whom a closed case found nothing is suppressed as well, and was never unlearned.
+    One that is still open does not answer for the new request: it can be reopened, and cancelled
+    then. Nor does a closed one that found nothing: its person is suppressed as well, and was never
+    unlearned.
     """
     tags = [reference.suppression_tag for reference in references]
-    suppressed = session.scalar(
+    return session.scalar(
         select(SuppressionEntry.request_id)
         .join(ErasureItem, ErasureItem.request_id == SuppressionEntry.request_id)
         .where(
@@ -252,19 +264,5 @@ def _earlier_case(
             SuppressionEntry.until > now,
         )
         .order_by(SuppressionEntry.id.desc())
-        .limit(1)
-    )
-    if suppressed is not None:
-        return suppressed
-    return session.scalar(
-        select(ErasureRequest.id)
-        .join(RequestSubject, RequestSubject.request_id == ErasureRequest.id)
-        .join(ErasureItem, ErasureItem.request_id == ErasureRequest.id)
-        .where(
-            ErasureRequest.controller_id == controller,
-            RequestSubject.suppression_tag.in_(tags),
-            ErasureItem.state == ItemState.PUBLISHED,
-        )
-        .order_by(ErasureRequest.id.desc())
         .limit(1)
     )

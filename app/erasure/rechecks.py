@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.erasure.queue import Candidate
 from app.erasure.recheck_tables import LIVE, Recheck, RecheckCase, RecheckState
-from app.erasure.states import ItemState, RequestState
+from app.erasure.states import WITHDRAWN, ItemState
 from app.erasure.tables import ErasureItem, ErasureRequest
 from app.erasure.window import window_of_items
 from app.registry.tables import Model, ModelVersion, VersionState
@@ -27,7 +27,6 @@ PATIENCE = timedelta(days=1)
 LONGEST_WAIT = timedelta(days=2)
 
 _Active, _Rested = aliased(ModelVersion), aliased(ModelVersion)
-_WITHDRAWN = (RequestState.CANCELLED, RequestState.REFUSED)
 
 
 class Open(NamedTuple):
@@ -118,7 +117,7 @@ def _published() -> Select[UUID]:
         .where(
             ErasureItem.state == ItemState.PUBLISHED,
             ErasureRequest.closed_at.is_(None),
-            ErasureRequest.state.not_in(_WITHDRAWN),
+            ErasureRequest.state.not_in(WITHDRAWN),
         )
     )
 

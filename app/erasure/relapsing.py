@@ -18,7 +18,7 @@ from app.erasure import completion, publishing
 from app.erasure.locks import items_of, lock_items, lock_requests
 from app.erasure.recheck_tables import Recheck, RecheckCase
 from app.erasure.reopening import reopen
-from app.erasure.states import LIVE_RUN, ItemState
+from app.erasure.states import LIVE_RUN, WITHDRAWN, ItemState
 from app.erasure.subjects import counts_in
 from app.erasure.tables import (
     ErasureItem,
@@ -109,7 +109,9 @@ def _open() -> ColumnElement[bool]:
     return and_(
         ErasureItem.state == ItemState.PUBLISHED,
         exists().where(
-            ErasureRequest.id == ErasureItem.request_id, ErasureRequest.closed_at.is_(None)
+            ErasureRequest.id == ErasureItem.request_id,
+            ErasureRequest.closed_at.is_(None),
+            ErasureRequest.state.not_in(WITHDRAWN),
         ),
     )
 

@@ -14,7 +14,7 @@ from app.erasure import completion, publishing
 from app.erasure.closing_tables import Rollback
 from app.erasure.locks import items_of, lock_items, lock_model, lock_requests
 from app.erasure.reopening import reopen
-from app.erasure.states import LIVE_RUN, ItemState
+from app.erasure.states import LIVE_RUN, WITHDRAWN, ItemState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
 from app.erasure.transitions import Cause, Event
 from app.http.problems import Conflict, Unavailable
@@ -179,7 +179,8 @@ def _check_window(model: Model, taken: Sequence[ModelVersion], now: datetime) ->
 def _resting_on(
     session: Session, active: ModelVersion, target: ModelVersion, taken: Sequence[ModelVersion]
 ) -> Sequence[ErasureItem]:
-    """Published items whose run stands in the current version, and not in the target."""
+    """Published items whose run stands in the current version, and not in the target; none of a
+    request that was refused since."""
     run = exists().where(_Standing.run_id == ErasureItem.run_id, _Standing.taken_back_at.is_(None))
     now = run.where(_Standing.lineage_id == active.lineage_id)
     then = run.where(
@@ -187,9 +188,12 @@ def _resting_on(
         _Standing.id.not_in([version.id for version in taken]),
     )
     return session.scalars(
-        select(ErasureItem).where(
+        select(ErasureItem)
+        .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
+        .where(
             ErasureItem.model_id == active.model_id,
             ErasureItem.state == ItemState.PUBLISHED,
+            ErasureRequest.state.not_in(WITHDRAWN),
             now,
             ~then,
         )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.certificates.tables import CertificateState
 from app.erasure.decision_schemas import (
@@ -23,6 +23,7 @@ from app.erasure.states import (
     RunStep,
 )
 from app.erasure.tables import ErrorClass, LegalGround, ReasonCode, Regulation
+from app.http.times import Time
 from app.identities import DEFAULT_TYPE, LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
 from app.ids import CertificateId, ItemId, ModelId, RequestId, RunId, VersionId
 from app.registry.method_settings import Method, SettingsOfMethod
@@ -64,7 +65,7 @@ class SubmitErasure(_Input):
     regulation: Regulation
     legal_ground: LegalGround | None = None
     submitted_at: Annotated[
-        AwareDatetime | None,
+        Time | None,
         Field(description="When the person asked: the legal period runs from here. Default: now."),
     ] = None
     models: Models = None

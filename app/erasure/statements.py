@@ -82,6 +82,8 @@ class Statements:
             case = _unlearned(self._session, request, self._facts)
         written = service.write(self._session, case, now=now)
         announcing.certificate_written(self._session, request.controller_id, written, now=now)
+        if request.state is RequestState.REFUSED:
+            announcing.over(self._session, request, now=now)
 
     def write_reopened(
         self, request: ErasureRequest, before: Completed, event: Event, *, now: datetime

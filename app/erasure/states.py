@@ -192,6 +192,9 @@ LIVE_RUN = (_N.QUEUED, _N.RUNNING, _N.VERIFYING, _N.PUBLISHING)
 LEASED_RUN = (_N.RUNNING, _N.VERIFYING, _N.PUBLISHING)
 # No run is formed of the items of a request in one of these.
 KEPT_BACK = (_R.AWAITING_APPROVAL, _R.ON_HOLD)
+# The controller took it back or refused it: no work is done for such a request again, whatever was
+# published for it before.
+WITHDRAWN = (_R.CANCELLED, _R.REFUSED)
 # The data subject of a request in one of these still waits for something.
 OPEN_REQUEST = tuple(state for state, place in REQUEST.items() if not place.ends)
 

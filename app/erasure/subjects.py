@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from app.erasure.states import ItemState, RequestState
+from app.erasure.states import WITHDRAWN, ItemState
 from app.erasure.tables import (
     ErasureItem,
     ErasureRequest,
@@ -226,7 +226,7 @@ def excluded_samples(session: Session, model_id: UUID, dataset_id: UUID) -> set[
         .where(
             ErasureRequest.controller_id
             == select(Dataset.controller_id).where(Dataset.id == dataset_id).scalar_subquery(),
-            ErasureRequest.state.not_in([RequestState.CANCELLED, RequestState.REFUSED]),
+            ErasureRequest.state.not_in(WITHDRAWN),
             Sample.dataset_id == dataset_id,
             ~without_data,
         )

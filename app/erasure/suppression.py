@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
 from app.erasure import subjects
-from app.erasure.states import RequestState
+from app.erasure.states import WITHDRAWN
 from app.erasure.subjects import Identity
 from app.erasure.tables import ErasureRequest, RequestSubject, SuppressionEntry
 from app.http.problems import NotFound
@@ -23,8 +23,6 @@ from app.keyring import Keyring
 
 # So many at most in one transaction.
 AT_ONCE = 5_000
-# The person of such a request takes no further part in anything.
-NOT_STANDING = (RequestState.CANCELLED, RequestState.REFUSED)
 
 
 class NotSuppressed(NotFound):
@@ -59,7 +57,7 @@ def tags(session: Session, controller: UUID, *, now: datetime) -> frozenset[byte
         select(RequestSubject.suppression_tag)
         .join(ErasureRequest, ErasureRequest.id == RequestSubject.request_id)
         .where(ErasureRequest.controller_id == controller)
-        .where(ErasureRequest.state.not_in(NOT_STANDING))
+        .where(ErasureRequest.state.not_in(WITHDRAWN))
     )
     return frozenset(session.scalars(union(closed, standing)))
 

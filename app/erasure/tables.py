@@ -84,6 +84,7 @@ _open = ", ".join(f"'{state}'" for state in OPEN_REQUEST)
 # Word for word what the index says: with bound values neither database would use it.
 IS_OPEN = text(f"erasure_requests.state IN ({_open})")
 _is_open = text(f"state IN ({_open})")
+_has_reminder = text("remind_at IS NOT NULL")
 _has_closing = text("next_closing_at IS NOT NULL")
 
 
@@ -113,6 +114,12 @@ class ErasureRequest(Base):
             sqlite_where=_has_closing,
             postgresql_where=_has_closing,
         ),
+        Index(
+            "ix_erasure_requests_reminders",
+            "remind_at",
+            sqlite_where=_has_reminder,
+            postgresql_where=_has_reminder,
+        ),
         CheckConstraint(
             "(state = 'completed') = (outcome IS NOT NULL)", name="outcome_if_completed"
         ),
@@ -132,6 +139,10 @@ class ErasureRequest(Base):
     received_at: Mapped[datetime]
     due_at: Mapped[datetime]
     extended_due_at: Mapped[datetime | None]
+    # Whose public holidays the dates are reckoned with: the controller's, when the request came.
+    jurisdiction: Mapped[str | None] = mapped_column(String(6))
+    # When to see whether somebody has to be reminded; empty once the request has ended.
+    remind_at: Mapped[datetime | None]
     extension_reason: Mapped[str | None] = mapped_column(String(200))
     # When the caller wants it done, before the law's own date: work is ordered by it.
     wanted_by: Mapped[datetime | None]

@@ -17,7 +17,16 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.erasure import announcing
 from app.erasure.locks import LeaseLost
-from app.erasure.states import ITEM, LEASED_RUN, REQUEST, RUN, ItemState, RequestState, RunState
+from app.erasure.states import (
+    ITEM,
+    LEASED_RUN,
+    OPEN_REQUEST,
+    REQUEST,
+    RUN,
+    ItemState,
+    RequestState,
+    RunState,
+)
 from app.erasure.tables import ErasureItem, ErasureRequest, ReasonCode, Run
 from app.http.problems import Problem
 from app.ids import controller_id, item_id, model_id, request_id, run_id
@@ -92,6 +101,9 @@ def move_request(
     values |= {"reason_code": reason_code, "outcome": values.get("outcome")}
     if came_from is RequestState.COMPLETED:  # reopened: what it said of its end is no longer so
         values |= {"completed_at": None, "earlier_request_id": None, "next_closing_at": None}
+        values |= {"remind_at": cause.now}
+    if to not in OPEN_REQUEST:
+        values |= {"remind_at": None}
     _guarded(
         session,
         ErasureRequest,

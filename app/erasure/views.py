@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.certificates import service as certificates
 from app.certificates.tables import Certificate
-from app.erasure import decisions, holding, recheck_views
+from app.erasure import decisions, due_dates, recheck_views
 from app.erasure.deadlines import on_the_clock
 from app.erasure.decision_schemas import (
     ApprovalView,
@@ -111,6 +111,7 @@ def _hold(request: ErasureRequest) -> HoldView | None:
 def _deadline(request: ErasureRequest) -> DeadlineView:
     return DeadlineView(
         first_due_at=request.due_at,
+        jurisdiction=request.jurisdiction,
         extended_due_at=request.extended_due_at,
         extension_reason=request.extension_reason,
         notified_at=request.notified_at,
@@ -119,7 +120,7 @@ def _deadline(request: ErasureRequest) -> DeadlineView:
 
 
 def _pauses(request: ErasureRequest) -> Iterator[PauseInterval]:
-    for one in holding.pauses_of(request):
+    for one in due_dates.pauses_of(request):
         yield PauseInterval(since=one.start, until=one.end)
     if request.paused_since is not None:
         yield PauseInterval(since=request.paused_since, until=None)

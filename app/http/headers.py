@@ -3,8 +3,12 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
-# What a controller may see is for nobody's cache.
-_UNLESS_SAID = (b"cache-control", b"no-store")
+_UNLESS_SAID = [
+    # What a controller may see is for nobody's cache.
+    (b"cache-control", b"no-store"),
+    # No answer is a page, but for those that say so.
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
 
 
 class SafeHeaders:
@@ -21,8 +25,8 @@ class SafeHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [*message["headers"], *_ALWAYS]
-                if not any(name == _UNLESS_SAID[0] for name, _ in message["headers"]):
-                    headers.append(_UNLESS_SAID)
+                said = {name for name, _ in message["headers"]}
+                headers += [(name, value) for name, value in _UNLESS_SAID if name not in said]
                 message["headers"] = headers
             await send(message)
 

@@ -4,7 +4,9 @@ An upload is counted while it streams to its endpoint. Every other body is small
 whole, before anything is parsed.
 """
 
+import json
 import re
+from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -84,8 +86,13 @@ async def _checked_body(receive: Receive, limit: int) -> Receive:
         if not message.get("more_body", False):
             break
     body = b"".join(chunks)
+    # Python's parser would take UTF-16 and UTF-32 as well, in which brackets look otherwise.
+    if not _is_utf8(body):
+        raise MalformedJson("The body must be UTF-8.")
     if _json_depth(body) > DEEPEST_JSON:
         raise MalformedJson(f"The JSON nests deeper than {DEEPEST_JSON} levels.")
+    if _names_a_field_twice(body):
+        raise MalformedJson("An object of the JSON names a field twice.")
     return _replay([{"type": "http.request", "body": body, "more_body": False}], receive)
 
 
@@ -94,6 +101,14 @@ def _replay(messages: list[Message], receive: Receive) -> Receive:
         return messages.pop(0) if messages else await receive()
 
     return replayed
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in body
 
 
 def _json_depth(body: bytes) -> int:
@@ -105,6 +120,27 @@ def _json_depth(body: bytes) -> int:
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest
+
+
+class _Twice(Exception):
+    pass
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise _Twice
+
+
+def _names_a_field_twice(body: bytes) -> bool:
+    """RFC 8259 leaves open which of the two counts, and a proxy that looked at the body may have
+    taken the other. False for what is not JSON."""
+    try:
+        json.loads(body, object_pairs_hook=_once)
+    except _Twice:
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 class MalformedLength(Problem):

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
+from app.http.times import FIRST_YEAR, LAST_YEAR
+
 log = logging.getLogger("lotus.http")
 
 TYPE_PREFIX = "urn:lotus-unlearning:problem:"
@@ -114,6 +116,7 @@ _MESSAGES = {
     "extra_forbidden": "unknown field",
     "string_type": "must be a string",
     "int_type": "must be an integer",
+    "float_type": "must be a number",
     "bool_type": "must be true or false",
     "list_type": "must be a list",
     "dict_type": "must be an object",
@@ -130,6 +133,8 @@ _MESSAGES = {
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "timezone_aware": "must be a time with a zone, as in 2026-01-31T12:00:00Z",
+    "rfc3339": "must be a time with a zone, as in 2026-01-31T12:00:00Z",
+    "year_range": f"must lie between the years {FIRST_YEAR} and {LAST_YEAR}",
     "id_form": "must be an id of the form {form}",
     "json_invalid": "is not valid JSON",
 }

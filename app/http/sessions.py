@@ -30,9 +30,14 @@ def _read(runtime: CurrentRuntime) -> Iterator[Session]:
         yield session
 
 
-def _write(runtime: CurrentRuntime) -> Iterator[Session]:
+def _write(request: Request, runtime: CurrentRuntime) -> Iterator[Session]:
     with runtime.database.write() as session:
         yield session
+        # It may have waited long for its turn. Who asks was found before that, and may have lost
+        # the right to since.
+        session.flush()
+        for still_allowed in getattr(request.state, "still_allowed", ()):
+            still_allowed(session)
 
 
 def utc_now() -> datetime:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Annotated
 from uuid import UUID
@@ -11,12 +12,13 @@ from uuid import UUID
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app.http.problems import Problem
 from app.http.rates import Rates
 from app.http.sessions import CurrentRuntime, Now
 from app.ids import api_key_id
-from app.keys import service
+from app.keys import changing, service
 from app.keys.refusals import Refusals
 from app.keys.scopes import Scope
 from app.observability import fields
@@ -79,6 +81,7 @@ def find_caller(request: Request, runtime: Runtime, presented: str, *, now: date
         raise refused(request, now)
     if key.last_used_at is None or now - key.last_used_at >= service.LAST_USE_STEP:
         _note_use(runtime, key.id, now)
+    request.state.still_allowed = (partial(_require_unrevoked, key.id),)
     return Caller(key.controller_id, key.id, frozenset(Scope(scope) for scope in key.scopes))
 
 
@@ -92,6 +95,13 @@ def count_call(request: Request, caller: Caller) -> None:
     """RateLimited beyond the limit."""
     rates: Rates = request.app.state.rates
     rates.calls.take(caller.key_id.hex)
+
+
+def _require_unrevoked(key: UUID, session: Session) -> None:
+    """Asked at the end of a call that writes: what it did is undone if its key was revoked since it
+    was shown, by another call."""
+    if changing.is_revoked_elsewhere(session, key):
+        raise _refusal()
 
 
 def _refusal() -> NotAuthenticated:

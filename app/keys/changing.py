@@ -78,12 +78,20 @@ def revoke(
             "Make another key with keys:admin first, or rotate this one without an overlap."
         )
     row.revoked_at = now
+    session.info.setdefault("revoked", set()).add(row.id)
     log.append(
         session,
         kinds.KeyRevoked(controller=controller_id(controller), key=api_key_id(row.id), actor=actor),
         now=now,
     )
     return row
+
+
+def is_revoked_elsewhere(session: Session, key: UUID) -> bool:
+    """By another transaction: a key may revoke itself."""
+    if key in session.info.get("revoked", ()):
+        return False
+    return session.scalar(select(ApiKey.revoked_at).where(ApiKey.id == key)) is not None
 
 
 def rotate(
@@ -97,6 +105,7 @@ def rotate(
     actor: str,
     now: datetime,
     expires_at: datetime | None = None,
+    made_by: UUID | None = None,
 ) -> tuple[ApiKey, str]:
     """A successor with the same name and scopes, and the key itself; the old one ends after
     `overlap`, or earlier if it would have expired before. `held` are the scopes of who asks.
@@ -123,6 +132,7 @@ def rotate(
         now=now,
         expires_at=expires_at,
         succeeds=old,
+        made_by=made_by,
     )
     old.expires_at = min(old.expires_at or now + overlap, now + overlap)
     log.append(
@@ -139,12 +149,17 @@ def rotate(
     return successor, plaintext
 
 
-def _held_key(session: Session, key: UUID, controller: UUID) -> ApiKey:
-    """The key's row as it is now, with the controller's row locked. Unknown and foreign ids are
-    answered alike."""
+def hold_controller(session: Session, controller: UUID) -> None:
+    """No key of it is revoked, rotated or made by anybody else until the transaction ends."""
     session.execute(
         select(Controller.id).where(Controller.id == controller).with_for_update(key_share=True)
     )
+
+
+def _held_key(session: Session, key: UUID, controller: UUID) -> ApiKey:
+    """The key's row as it is now, with the controller's row locked. Unknown and foreign ids are
+    answered alike."""
+    hold_controller(session, controller)
     row = session.get(ApiKey, key, populate_existing=True)
     if row is None or row.controller_id != controller:
         raise UnknownKey("No key of yours has this id.")

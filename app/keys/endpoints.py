@@ -42,6 +42,7 @@ def make_key(
     """Makes a key of your own controller, with scopes that your own key has. The answer holds the
     key, which cannot be had again: a repeat with the same `Idempotency-Key` makes no second one,
     and is refused with the address of the first."""
+    changing.hold_controller(session, caller.controller_id)
     changing.require_held(body.scopes, caller.scopes)
     _require_future(body.expires_at, now)
     owner = caller.controller_id
@@ -62,6 +63,7 @@ def make_key(
         actor=caller.actor,
         now=now,
         expires_at=body.expires_at,
+        made_by=caller.key_id,
     )
     if hidden:
         idempotency.assign(session, owner, hidden, made.id)
@@ -113,6 +115,7 @@ def rotate_key(
         actor=caller.actor,
         now=now,
         expires_at=body.expires_at,
+        made_by=caller.key_id,
     )
     return _shown_once(response, made, plaintext, now)
 
@@ -145,6 +148,7 @@ def _view(row: ApiKey, now: datetime) -> KeyView:
         scopes=[Scope(scope) for scope in row.scopes],
         valid=service.is_valid(row, now=now),
         succeeds=row.succeeds_id,
+        made_by=row.made_by_id,
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

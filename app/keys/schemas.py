@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from app.http.times import Time
 from app.ids import ApiKeyId
 from app.keys.changing import LONGEST_OVERLAP, OVERLAP
 from app.keys.scopes import Scope
@@ -12,7 +13,7 @@ from app.keys.scopes import Scope
 LONGEST_LIFE = timedelta(days=3653)
 
 Expiry = Annotated[
-    AwareDatetime | None,
+    Time | None,
     Field(description="In the future, and within ten years."),
 ]
 
@@ -71,6 +72,13 @@ class KeyView(BaseModel):
     valid: bool
     succeeds: Annotated[
         ApiKeyId | None, Field(description="The key that this one takes the place of.")
+    ]
+    made_by: Annotated[
+        ApiKeyId | None,
+        Field(
+            description="The key that made this one over HTTP, or null if the operator made it. "
+            "With `four_eyes` whoever holds the one is taken to hold the other."
+        ),
     ]
     created_at: datetime
     expires_at: datetime | None

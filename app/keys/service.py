@@ -53,9 +53,10 @@ def create_key(
     now: datetime,
     expires_at: datetime | None = None,
     succeeds: ApiKey | None = None,
+    made_by: UUID | None = None,
 ) -> tuple[ApiKey, str]:
     """The row and the key itself, which cannot be had again. `succeeds` is the key that it takes
-    the place of."""
+    the place of, `made_by` the one whose holder is shown it; None if that is the operator."""
     body = "".join(secrets.choice(_BASE62) for _ in range(RANDOM_CHARACTERS))
     plaintext = PREFIX + body + _checksum(body)
     identity = new_id()
@@ -63,6 +64,7 @@ def create_key(
         id=identity,
         holder_id=succeeds.holder_id if succeeds else identity,
         succeeds_id=succeeds.id if succeeds else None,
+        made_by_id=made_by,
         controller_id=controller,
         name=name,
         prefix=plaintext[:SHOWN_CHARACTERS],
@@ -103,12 +105,25 @@ def is_valid(key: ApiKey, *, now: datetime) -> bool:
 
 
 def same_holder(session: Session, key_a: UUID, key_b: UUID) -> bool:
-    """Whether both are one key, or keys of one chain of rotations: whoever holds one was given the
-    other in its place."""
-    if key_a == key_b:
-        return True
-    holders = session.scalars(select(ApiKey.holder_id).where(ApiKey.id.in_([key_a, key_b]))).all()
-    return len(holders) == 2 and holders[0] == holders[1]
+    """Whether one person may have both in hand: they are one key, or keys of one chain of
+    rotations, or the same key had a part in making both."""
+    return bool(_hands(session, key_a) & _hands(session, key_b))
+
+
+def _hands(session: Session, key: UUID) -> set[UUID]:
+    """The key, and every key whose holder was shown it or one that it comes from: those that it
+    succeeds, and those that made any of them."""
+    hands: set[UUID] = set()
+    following = {key}
+    while following:
+        hands |= following
+        rows = session.execute(
+            select(ApiKey.holder_id, ApiKey.succeeds_id, ApiKey.made_by_id).where(
+                ApiKey.id.in_(following)
+            )
+        )
+        following = {one for row in rows for one in row if one is not None} - hands
+    return hands
 
 
 def note_use(session: Session, key_id: UUID, *, now: datetime) -> None:

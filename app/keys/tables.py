@@ -16,6 +16,8 @@ class Controller(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(200), unique=True)
+    # Whose public holidays count for its deadlines, in ISO 3166; none if empty.
+    jurisdiction: Mapped[str | None] = mapped_column(String(6))
     created_at: Mapped[datetime]
 
 
@@ -24,6 +26,7 @@ class ApiKey(Base):
 
     `succeeds_id` is the key that this one takes the place of by rotation, and `holder_id` the first
     of them all, which is the key itself where none came before: keys of one holder share it.
+    `made_by_id` is the key that asked for this one over HTTP, and was shown it.
     """
 
     __tablename__ = "api_keys"
@@ -36,6 +39,7 @@ class ApiKey(Base):
     scopes: Mapped[list[Any]]
     holder_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"), index=True)
     succeeds_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    made_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
 from app.certificates import service as certificates
+from app.erasure import due_dates
 from app.erasure.first_page import first_page
 from app.erasure.states import REQUEST, ItemState, Outcome, RequestState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
@@ -124,7 +125,7 @@ def _is_reopened(items: list[ErasureItem]) -> bool:
 
 def _expected(request: ErasureRequest, items: list[ErasureItem]) -> datetime:
     """The date that is kept to; a later one where it waits for a person, or was reopened."""
-    due = request.wanted_by or request.extended_due_at or request.due_at
+    due = request.wanted_by or due_dates.effective(request)
     place = REQUEST[request.state]
     reopened = _is_reopened(items) and not place.ends
     if not (request.state in _WAITS or reopened):

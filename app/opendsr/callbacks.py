@@ -21,9 +21,14 @@ from app.opendsr.versions import V1, V2, Version
 from app.webhooks.dialects import DIALECTS, CannotSign, Letter
 from app.webhooks.events import EventType, News
 
-# A completed request's certificate is written right after the move, in the same transaction: the
-# controller is told of both at once. A case that is closed has the state that it had.
-_UNTOLD = (EventType.REQUEST_COMPLETED, EventType.REQUEST_CLOSED)
+# These are told with the certificate, which is written right after the move, in one transaction.
+_CERTIFIED = (RequestState.COMPLETED, RequestState.REFUSED)
+# No change of the state: a case that is closed has the one that it had.
+_UNTOLD = (
+    EventType.REQUEST_CLOSED,
+    EventType.REQUEST_DUE_SOON,
+    EventType.REQUEST_OVERDUE,
+)
 
 
 class OpenDsrCallbacks:
@@ -36,8 +41,8 @@ class OpenDsrCallbacks:
         if news.request_id is None or news.event in _UNTOLD:
             return None
         request = session.get_one(ErasureRequest, news.request_id)
-        completed = request.state is RequestState.COMPLETED
-        if completed is not (news.event is EventType.CERTIFICATE_WRITTEN):
+        certified = request.state in _CERTIFIED and request.closed_at is None
+        if certified is not (news.event is EventType.CERTIFICATE_WRITTEN):
             return None
         row = session.get_one(OpenDsrRequest, news.request_id)
         status = answers.status(session, row, request, row.api_version)

@@ -2,7 +2,6 @@
 identities are taken; what is wrong is said by its field, and never by its value."""
 
 import re
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.erasure.named_samples import MOST_SAMPLES
 from app.erasure.tables import LegalGround, Regulation
+from app.http.times import Time
 from app.identities import LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
 from app.ids import ModelId
 from app.webhooks.addresses import LONGEST_URL
@@ -20,10 +20,6 @@ MOST_CALLBACKS = 10
 LONGEST_SAMPLE_ID = 1_000
 
 _UUID4 = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,12})?"
-    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 
 
 class RequestType(StrEnum):
@@ -32,18 +28,6 @@ class RequestType(StrEnum):
 
 def is_subject_request_id(text: str) -> bool:
     return re.fullmatch(_UUID4, text) is not None
-
-
-def _time(value: Any) -> datetime:
-    """RFC 3339; a leap second and a 24th hour are refused, as is a time without a zone."""
-    if not isinstance(value, str):
-        raise ValueError("must be a string")
-    if _TIME.fullmatch(value) is None:
-        raise ValueError("must be a time of RFC 3339, as in 2026-01-31T12:00:00Z")
-    try:
-        return datetime.fromisoformat(value.upper())
-    except ValueError:
-        raise ValueError("must be a time of RFC 3339, as in 2026-01-31T12:00:00Z") from None
 
 
 def _identities(value: Any) -> Any:
@@ -79,7 +63,7 @@ def _unicode(value: str) -> str:
     return value
 
 
-Time = Annotated[datetime, BeforeValidator(_time)]
+AnyTime = Annotated[Time, Field(strict=False)]
 SubjectRequestId = Annotated[UUID, BeforeValidator(_uuid)]
 SampleId = Annotated[
     str,
@@ -126,7 +110,7 @@ class OwnExtension(_Read):
     ] = None
     legal_ground: Annotated[LegalGround | None, Field(strict=False)] = None
     deadline: Annotated[
-        Time | None,
+        AnyTime | None,
         Field(description="When the controller wants it done, before the law's own date."),
     ] = None
     dry_run: Annotated[
@@ -140,7 +124,7 @@ class DataSubjectRequest(_Read):
 
     subject_request_id: SubjectRequestId
     subject_request_type: Annotated[RequestType, Field(strict=False)]
-    submitted_time: Time
+    submitted_time: AnyTime
     regulation: Annotated[Regulation | None, Field(strict=False)] = None
     subject_identities: Annotated[
         list[SubjectIdentity], BeforeValidator(_identities), Field(max_length=MOST_IDENTITIES)

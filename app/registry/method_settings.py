@@ -25,12 +25,12 @@ class Method(StrEnum):
 # Never chosen for a first run: exact retraining follows the model's training recipe.
 RETRAIN: Final = "retrain"
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Epochs = Annotated[int, Field(ge=1, le=1_000)]
 BatchSize = Annotated[int, Field(ge=2, le=65_536)]
 Rate = Annotated[float, Field(ge=1e-9, le=10)]
 Weight = Annotated[float, Field(ge=0, le=1_000)]
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 @with_config(_STRICT)

@@ -52,7 +52,7 @@ class Policy(_Choices):
     step that makes no sense for the model, such as retraining without a recipe, is passed over.
     """
 
-    coalesce_seconds: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    coalesce_seconds: Annotated[float | None, Field(strict=True, ge=0, le=86_400)] = None
     rollback_days: Annotated[
         int,
         Field(
@@ -109,14 +109,14 @@ class TrainingRecipe(_Choices):
     """
 
     optimizer: Literal["sgd", "adam", "adamw"]
-    learning_rate: Annotated[float, Field(ge=1e-9, le=10)]
-    momentum: Annotated[float, Field(ge=0, le=0.999_999)] = 0.0
+    learning_rate: Annotated[float, Field(strict=True, ge=1e-9, le=10)]
+    momentum: Annotated[float, Field(strict=True, ge=0, le=0.999_999)] = 0.0
     weight_decay: Share = 0.0
     schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
-    epochs: Annotated[int, Field(ge=1, le=10_000)]
-    batch_size: Annotated[int, Field(ge=2, le=65_536)]
+    epochs: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    batch_size: Annotated[int, Field(strict=True, ge=2, le=65_536)]
     augmentation: Literal["none", "flip", "crop_and_flip"] = "none"
-    seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**53)] = 0
 
     @model_validator(mode="after")
     def _one_momentum(self) -> Self:

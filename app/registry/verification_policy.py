@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class VerificationPolicy(BaseModel):
     """Margins and levels of a model's owner. The defaults stand in every certificate."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Strict: `true` is no margin, and neither is "0.45".
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     delta_auc: float = Field(0.10, gt=0, le=0.45, description="margin of every AUC around .5")
     delta_band: float = Field(0.15, gt=0, le=1, description="margin of the band advantage")

@@ -25,6 +25,8 @@ class EventType(StrEnum):
     REQUEST_CANCELLED = "erasure_request.cancelled"
     REQUEST_REFUSED = "erasure_request.refused"
     REQUEST_CLOSED = "erasure_request.closed"
+    REQUEST_DUE_SOON = "erasure_request.due_soon"
+    REQUEST_OVERDUE = "erasure_request.overdue"
     CERTIFICATE_WRITTEN = "certificate.written"
     DATASET_READY = "dataset.ready"
     DATASET_INVALID = "dataset.invalid"
@@ -47,6 +49,8 @@ MEANING: Mapping[EventType, str] = {
     EventType.REQUEST_CANCELLED: "ended: taken back before anything was published",
     EventType.REQUEST_REFUSED: "ended: refused, for the reason in `reason_code`",
     EventType.REQUEST_CLOSED: "its rollback window is over: nothing can be taken back any more",
+    EventType.REQUEST_DUE_SOON: "it is due in 10, in 5 or in 2 days (`days_left`) and still open",
+    EventType.REQUEST_OVERDUE: "its due date has passed and it is still open",
     EventType.CERTIFICATE_WRITTEN: "a certificate exists, or a newer one replaces it",
     EventType.DATASET_READY: "a dataset was checked and can be used",
     EventType.DATASET_INVALID: "a dataset was checked and cannot be used",

@@ -74,6 +74,31 @@ def test_a_controller_s_name_is_taken_once(here: Lotus) -> None:
     assert "already" in here("controllers", "create", "Acme").document["error"]["title"]
 
 
+def test_a_controller_s_jurisdiction_is_set_changed_and_taken_back(here: Lotus) -> None:
+    made = here("controllers", "create", "Acme", "--jurisdiction", "DE-BE").document
+    assert made["jurisdiction"] == "DE-BE"
+    for place, kept in {"FR": "FR", "none": None}.items():
+        assert here("controllers", "set", "Acme", "--jurisdiction", place).code == 0
+        (listed,) = here("controllers", "list").document["items"]
+        assert listed["jurisdiction"] == kept
+
+
+@pytest.mark.parametrize("place", ["ZZ", "DE-ZZ", "de", "Germany", "DE-", "", "../x", "D\u00cb"])
+def test_a_place_whose_holidays_nobody_knows_is_refused(here: Lotus, place: str) -> None:
+    assert here("controllers", "create", "Acme").code == 0
+    refused = here("controllers", "set", "Acme", "--jurisdiction", place)
+    assert refused.code == 1
+    assert "ISO 3166" in refused.document["error"]["title"]
+    assert here("controllers", "create", "Other", "--jurisdiction", place).code == 1
+    (listed,) = here("controllers", "list").document["items"]
+    assert listed["jurisdiction"] is None
+
+
+def test_setting_nothing_is_refused(here: Lotus) -> None:
+    assert here("controllers", "create", "Acme").code == 0
+    assert here("controllers", "set", "Acme").code == 1
+
+
 def test_the_operator_revokes_even_the_last_key_and_makes_another(
     here: Lotus, tmp_path: Path
 ) -> None:

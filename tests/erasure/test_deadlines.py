@@ -10,8 +10,11 @@ from app.erasure.deadlines import (
     Pause,
     Span,
     add_months,
+    days_left,
     due_at,
     extension_fault,
+    first_reminder,
+    next_reminder,
     next_working_day,
 )
 
@@ -172,3 +175,36 @@ def test_a_law_without_an_extension_gives_none() -> None:
 def test_only_the_gdpr_stops_its_clock_for_a_question_of_identity() -> None:
     assert GDPR.identity_stops_the_clock
     assert not CCPA.identity_stops_the_clock
+
+
+DUE = datetime.fromisoformat("2026-04-06T23:59:59+00:00")
+
+
+@pytest.mark.parametrize(
+    ("now", "left", "following"),
+    [
+        ("2026-03-20T00:00:00", None, "2026-03-27T23:59:59"),
+        ("2026-03-27T23:59:58", None, "2026-03-27T23:59:59"),
+        ("2026-03-27T23:59:59", 10, "2026-04-01T23:59:59"),
+        ("2026-04-01T23:59:58", 10, "2026-04-01T23:59:59"),
+        ("2026-04-01T23:59:59", 5, "2026-04-04T23:59:59"),
+        ("2026-04-05T00:00:00", 2, "2026-04-07T00:00:00"),
+        ("2026-04-06T23:59:59", 2, "2026-04-07T00:00:00"),
+        ("2026-04-07T00:00:00", 0, None),
+        ("2027-01-01T00:00:00", 0, None),
+    ],
+)
+def test_reminders_come_ten_five_and_two_days_before_and_once_after(
+    now: str, left: int | None, following: str | None
+) -> None:
+    at = datetime.fromisoformat(now + "+00:00")
+    assert days_left(DUE, at) == left
+    assert next_reminder(DUE, at) == (
+        datetime.fromisoformat(following + "+00:00") if following else None
+    )
+
+
+def test_the_first_look_is_at_the_first_reminder_or_at_once() -> None:
+    early, late = noon("2026-03-05"), noon("2026-04-05")
+    assert first_reminder(DUE, early) == datetime.fromisoformat("2026-03-27T23:59:59+00:00")
+    assert first_reminder(DUE, late) == late

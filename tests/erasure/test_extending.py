@@ -29,6 +29,7 @@ def test_the_gdpr_gives_three_months_in_all(cases: Cases, clock: Clock, runtime:
     assert (seen["due_at"], seen["state"]) == ("2026-06-05T23:59:59Z", "scheduled")
     assert seen["deadline"] == {
         "first_due_at": "2026-04-06T23:59:59Z",
+        "jurisdiction": None,
         "extended_due_at": "2026-06-05T23:59:59Z",
         "extension_reason": "complexity",
         "notified_at": "2026-03-19T12:00:00Z",

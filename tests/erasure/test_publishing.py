@@ -197,18 +197,6 @@ def test_a_new_model_takes_in_open_and_completed_requests(
     assert (cases.state(cancelled), len(cases.get(chosen)["items"])) == ("cancelled", 1)
 
 
-def test_the_same_person_asking_again_is_told_of_the_earlier_case(cases: Cases, hand: Hand) -> None:
-    first = cases.submit("ada")
-    hand.publish(hand.must_claim(soon()), soon())
-    body = cases.get(cases.submit("ada"))
-    assert (body["state"], body["outcome"], body["reason_code"], body["earlier_request"]) == (
-        "completed",
-        "no_match",
-        "previously_unlearned",
-        first,
-    )
-
-
 def test_a_request_that_waited_behind_a_run_on_the_same_samples_is_covered_by_it(
     cases: Cases, hand: Hand, runtime: Runtime
 ) -> None:

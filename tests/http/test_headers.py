@@ -19,3 +19,12 @@ def test_every_answer_says_that_its_type_is_what_it_says_and_that_no_cache_may_k
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert answer.headers.get_list("Cache-Control") == ["no-store"]
+        assert answer.headers.get_list("Content-Security-Policy") == [
+            "default-src 'none'; frame-ancestors 'none'"
+        ]
+
+
+def test_no_answer_sends_a_caller_to_a_host_that_the_call_named(api: TestClient) -> None:
+    answer = api.get("/api/v1/models/", headers={"Host": "evil.example"}, follow_redirects=False)
+    assert answer.status_code == 404
+    assert "Location" not in answer.headers and "evil" not in answer.text

@@ -146,3 +146,34 @@ def test_a_body_at_the_limit_that_opens_strings_again_and_again_is_checked_quick
     body = b"[" * 40 + b'"' + b'\\"' * 400_000
 
     assert _json_depth(body) == 40
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_a_body_that_is_not_utf_8_is_refused(api: TestClient, encoding: str) -> None:
+    """Brackets behind a character that only looks like a quote would not be counted."""
+    deep = "[" * 900 + "]" * 900
+    body = f'{{"subjects": "\u00e9\u0122", "x": {deep}}}'.encode(encoding, errors="replace")
+    answer = api.post("/api/v1/erasure-requests", content=body)
+    assert (answer.status_code, answer.json()["type"]) == (400, PROBLEM + "malformed-json")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"regulation": "gdpr", "regulation": "ccpa", "subjects": [{"value": "ada"}]}',
+        '{"regulation": "gdpr", "subjects": [{"value": "ada", "value": "ben"}]}',
+        '{"regulation": "gdpr", "regulati\\u006fn": "ccpa", "subjects": [{"value": "ada"}]}',
+    ],
+)
+def test_a_field_that_is_named_twice_is_refused(api: TestClient, body: str) -> None:
+    answer = api.post("/api/v1/erasure-requests", content=body)
+    assert (answer.status_code, answer.json()["type"]) == (400, PROBLEM + "malformed-json")
+    assert "twice" in answer.json()["detail"]
+    assert api.get("/api/v1/erasure-requests").json()["items"] == []
+
+
+def test_the_same_field_in_two_objects_is_no_repeat(api: TestClient) -> None:
+    body = '{"regulation": "gdpr", "subjects": [{"value": "ada"}, {"value": "ben"}]}'
+    json_ = {"Content-Type": "application/json"}
+    answer = api.post("/api/v1/erasure-requests", content=body, headers=json_)
+    assert answer.json()["type"] == PROBLEM + "nothing-registered"

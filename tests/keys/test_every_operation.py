@@ -39,7 +39,13 @@ OF_THE_LOG = {
 # What they list is everybody's (workers), or the other controller's own.
 NOT_EMPTY = {"list_workers", "list_keys", "list_audit_entries"}
 # Documentation of the service; without a key, and without data.
-PAGES = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+PAGES = {
+    "/openapi.json",
+    "/docs",
+    "/docs/start.js",
+    "/docs/swagger-ui-bundle.js",
+    "/docs/swagger-ui.css",
+}
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -209,10 +209,24 @@ def test_an_overlap_beyond_its_bounds_is_refused(admin: Holder, overlap: object)
 def test_keys_of_one_chain_have_one_holder(
     admin: Holder, holder: MakeHolder, runtime: Runtime
 ) -> None:
+    admin_id = admin.named("test")["id"]
     first = admin.made(READ)
     second = admin.rotate(first["id"], overlap_seconds=0).json()
     third = admin.rotate(second["id"]).json()
     other = admin.made(READ)
+    with runtime.database.write() as session:
+        owner = session.scalars(select(ApiKey.controller_id)).first()
+        assert owner is not None
+        apart, _ = service.create_key(
+            session,
+            runtime.keyring,
+            controller=owner,
+            name="made by the operator",
+            scopes=[Scope.REQUESTS_READ],
+            actor="operator",
+            now=datetime.now(UTC),
+        )
+        operators = f"key_{apart.id.hex}"
     with runtime.database.read() as session:
         ids = {f"key_{key.hex}": key for key in session.scalars(select(ApiKey.id))}
 
@@ -221,7 +235,10 @@ def test_keys_of_one_chain_have_one_holder(
 
         assert same(first["id"], first["id"])
         assert same(first["id"], third["id"]) and same(third["id"], second["id"])
-        assert not same(first["id"], other["id"])
+        assert same(admin_id, third["id"]), "who makes a key is shown it"
+        assert same(first["id"], other["id"]), "so two that one key made may be in one hand"
+        assert (first["made_by"], second["made_by"]) == (admin_id, admin_id)
+        assert not same(first["id"], operators) and not same(operators, third["id"])
         assert not service.same_holder(session, ids[first["id"]], new_id())
 
 

@@ -117,3 +117,20 @@ def test_an_empty_policy_holds_the_defaults() -> None:
 def test_thresholds_have_names_and_bounds(verification: Any) -> None:
     with pytest.raises(ValidationError):
         Policy.model_validate({"verification": verification})
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"coalesce_seconds": True},
+        {"coalesce_seconds": "60"},
+        {"verification": {"delta_auc": "0.45"}},
+        {"verification": {"max_accuracy_fall": True}},
+        {"settings": {"epochs": "3"}},
+        {"settings": {"alpha": True}},
+        {"settings": {"steer": 1}},
+    ],
+)
+def test_what_only_looks_like_a_number_is_none(policy: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Policy.model_validate(policy)

@@ -11,7 +11,9 @@ from sqlalchemy import func, select
 from standardwebhooks import Webhook
 
 from app.erasure import closing
+from app.erasure.closing_tables import Destruction
 from app.erasure.tables import ErasureRequest
+from app.registry.tables import Artifact, ArtifactState
 from app.runtime import Runtime
 from app.webhooks.tables import RequestCallback
 from tests.erasure.conftest import Cases
@@ -39,11 +41,20 @@ def complete(hand: Hand) -> None:
 
 
 def close(runtime: Runtime, at: datetime) -> None:
+    """The case is closed, and no file keeps it from its last certificate."""
     with runtime.database.write() as session:
         (case,) = closing.due(session, at, closed=False)
         assert closing.close(
             session, runtime.keyring, case, suppressed_for=timedelta(days=1), now=at
         )
+    with runtime.database.write() as session:  # as the workers do, who hold the files
+        for destruction in session.scalars(select(Destruction)):
+            if destruction.sha256 is not None:
+                artifact = session.get_one(Artifact, destruction.sha256)
+                artifact.state, artifact.destroyed_at = ArtifactState.DESTROYED, at
+                destruction.rewritten_as = destruction.sha256
+    with runtime.database.write() as session:
+        assert closing.finish(session, case, now=at)
 
 
 def test_a_request_s_own_receiver_hears_of_it_alone_signed_with_the_endpoint_s_secret(
@@ -161,13 +172,30 @@ def test_when_the_case_closes_its_receiver_is_told_and_its_url_is_cut(
     complete(hand)
     office.send()
     close(runtime, datetime.now(UTC) + timedelta(days=8))
-    assert urls(runtime) == [receiver.url("/unmistakable")]  # one message still waits for it
+    assert urls(runtime) == [receiver.url("/unmistakable")]  # two messages still wait for it
     office.send(timedelta(days=8))
-    assert sent_to(receiver, "/unmistakable")[-1] == "erasure_request.closed"
+    assert sent_to(receiver, "/unmistakable")[-2:] == [
+        "erasure_request.closed",
+        "certificate.written",
+    ]
     assert urls(runtime) == [None]
     last = office.deliveries()[-1]
     answer = office.api.post(f"{HOOKS}/deliveries/{last['id']}/replay")
     assert answer.json()["type"].endswith(":receiver-gone")
+
+
+def test_the_receiver_of_a_refused_request_hears_of_its_certificate_last(
+    office: Office, receiver: Receiver, cases: Cases, runtime: Runtime
+) -> None:
+    office.register(receiver.url("/all"), events=["dataset.ready"])
+    request = cases.submit("ada", callback_urls=[receiver.url("/unmistakable")])
+    assert cases.refuse(request).status_code == 202
+    office.send()
+    assert sent_to(receiver, "/unmistakable")[-2:] == [
+        "erasure_request.refused",
+        "certificate.written",
+    ]
+    assert urls(runtime) == [None]
 
 
 @pytest.mark.parametrize("customer", ["ada", "nobody"])

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     DEADLINE_PAUSED = "erasure:deadline:paused"
     DEADLINE_RESUMED = "erasure:deadline:resumed"
     DEADLINE_EXTENDED = "erasure:deadline:extended"
+    DEADLINE_NEARED = "erasure:deadline:neared"
     SUPPRESSION_EXPIRED = "erasure:suppression:expired"
     SUPPRESSION_ENDED = "erasure:suppression:ended"
     LINKS_CUT = "erasure:links:cut"

@@ -8,6 +8,8 @@ from app.audit.kinds.base import Actor, Facts, Kind, WorkerName
 from app.canonical import Code, Count, Instant, Sha256
 from app.ids import ControllerId, ItemId, ModelId, RecheckId, RequestId, RunId, VersionId
 
+# ISO 3166: whose public holidays a due date is reckoned with.
+Place = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -25,6 +27,7 @@ class RequestReceived(Facts):
     identity_count: Count
     item_count: Count
     actor: Actor
+    jurisdiction: Place | None = None
 
 
 class RequestMoved(Facts):
@@ -217,6 +220,16 @@ class DeadlineResumed(Facts):
     due_at: Instant
     extended_due_at: Instant | None
     actor: Actor
+
+
+class DeadlineNeared(Facts):
+    """The controller was told that so many days are left at most; 0: that the date has passed."""
+
+    kind = Kind.DEADLINE_NEARED
+    controller: ControllerId
+    request: RequestId
+    due_at: Instant
+    days_left: Count
 
 
 class DeadlineExtended(Facts):

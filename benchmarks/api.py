@@ -1,0 +1,329 @@
+"""What the HTTP service costs beside the least that FastAPI and SQLAlchemy do for a call.
+
+    python -m benchmarks.api [--quick] [--database NAME ...] [--connections N] [--stored N]
+                             [--json PATH]
+
+Intake      requests accepted a second, by as many connections, against a bare endpoint that puts
+            one row in (`bare_api.py`); with key, idempotency, look-up, audit and due date
+Status      one request read again and again, against a bare endpoint that reads one row
+Stored      lists, filters and the export with so many requests stored, against the same service
+            with almost none; memory of the process before and after
+Process     seconds until the first answer, and resident memory
+
+Each server is a process of its own with one worker of uvicorn; bare and whole take turns, and
+medians over the turns are given. Client and PostgreSQL share the machine with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, text
+
+from app import migrate
+from app.audit import kinds
+from app.config import Settings
+from app.db import Database
+from app.erasure.tables import ErasureRequest
+from app.ids import new_id
+from app.keys.scopes import ALL_SCOPES
+from app.keys.service import create_key, ensure_controller
+from app.runtime import Runtime
+from benchmarks.api_servers import Server, environment, serving
+from benchmarks.audit import databases, settings_for
+from benchmarks.http_load import Load, call, load
+from benchmarks.report import machine, table, write_json
+from tests.erasure.factories import add_dataset, add_model, people, submission
+
+URL = "/api/v1/erasure-requests"
+WHOLE, BARE = "app.main:create_app", "benchmarks.bare_api:create_app"
+PERSONS = 2_000
+CHUNK = 10_000
+STATES = ("completed", "completed", "completed", "completed", "cancelled", "refused", "scheduled")
+
+
+def prepared(settings: Settings) -> tuple[str, UUID]:
+    """A key and its controller, in a service that knows some persons."""
+    runtime = Runtime.open(settings)
+    now = datetime.now(UTC)
+    try:
+        with runtime.database.write() as session:
+            owner = ensure_controller(session, "default", now=now)
+            _, key = create_key(
+                session,
+                runtime.keyring,
+                controller=owner.id,
+                name="benchmark",
+                scopes=ALL_SCOPES,
+                actor=kinds.OPERATOR,
+                now=now,
+            )
+            names = {f"person-{number}": 1 for number in range(PERSONS)}
+            add_model(session, add_dataset(runtime, session, people(**names)))
+        return key, owner.id
+    finally:
+        runtime.close()
+
+
+def submit(key: str) -> Callable[[int], bytes]:
+    """Every call is new, for one of the persons: with a case number and an idempotency key."""
+
+    def made(number: int) -> bytes:
+        case = new_id().hex
+        body = submission(f"person-{number % PERSONS}", external_id=case)
+        return call("POST", URL, key=key, body=body, Idempotency_Key=case)
+
+    return made
+
+
+def insert_bare(number: int) -> bytes:
+    body = submission(f"person-{number % PERSONS}", external_id=new_id().hex)
+    return call("POST", "/rows", body=body)
+
+
+def turns(
+    whole: Callable[[], Load], bare: Callable[[], Load], rounds: int
+) -> tuple[list[Load], list[Load]]:
+    """Which comes first changes with every round; the first round of each is not counted."""
+    taken: dict[str, list[Load]] = {"whole": [], "bare": []}
+    both = {"whole": whole, "bare": bare}
+    for turn in range(rounds + 1):
+        for name in ("whole", "bare") if turn % 2 else ("bare", "whole"):
+            taken[name].append(both[name]())
+    return taken["whole"][1:], taken["bare"][1:]
+
+
+def compare(name: str, whole: list[Load], bare: list[Load], good: set[int]) -> dict[str, Any]:
+    for one in (*whole, *bare):
+        wrong = {status: n for status, n in one.statuses.items() if status not in good}
+        assert not wrong, f"{name}: answers {wrong}"
+
+    def middle(loads: list[Load], figure: Callable[[Load], float]) -> float:
+        return statistics.median(figure(one) for one in loads)
+
+    rate, least = middle(whole, lambda one: one.rate), middle(bare, lambda one: one.rate)
+    p99, shortest = (middle(loads, lambda one: one.milliseconds(99)) for loads in (whole, bare))
+    return {
+        f"{name}_per_second": rate,
+        f"{name}_bare_per_second": least,
+        f"{name}_ratio": rate / least,
+        f"{name}_p50_ms": middle(whole, lambda one: one.median),
+        f"{name}_p99_ms": p99,
+        f"{name}_bare_p99_ms": shortest,
+        f"{name}_p99_ratio": p99 / shortest,
+    }
+
+
+def against_bare(
+    server: Server, bare: Server, key: str, given: argparse.Namespace
+) -> dict[str, Any]:
+    def driven(port: int, calls: Callable[[int], bytes]) -> Callable[[], Load]:
+        return lambda: load(port, calls, connections=given.connections, seconds=given.seconds)
+
+    taken = turns(driven(server.port, submit(key)), driven(bare.port, insert_bare), given.rounds)
+    found = compare("intake", *taken, {202})
+    one, row = _made(server, key), _made_bare(bare)
+    status = call("GET", f"{URL}/{one}", key=key)
+    plain = call("GET", f"/rows/{row}")
+    taken = turns(
+        driven(server.port, _always(status)), driven(bare.port, _always(plain)), given.rounds
+    )
+    return found | compare("status", *taken, {200})
+
+
+def fill(database: Database, controller: UUID, count: int) -> None:
+    """Requests of the last three years in every state, as rows alone."""
+    now = datetime.now(UTC)
+    for start in range(0, count, CHUNK):
+        rows = []
+        for number in range(start, min(start + CHUNK, count)):
+            at = now - timedelta(days=1095) * (1 - number / count)
+            state = STATES[number % len(STATES)]
+            rows.append(
+                {
+                    "id": _id_at(at, number),
+                    "controller_id": controller,
+                    "external_id": f"CASE-{number}",
+                    "regulation": "gdpr",
+                    "state": state,
+                    "outcome": "unlearned" if state == "completed" else None,
+                    "submitted_at": at,
+                    "received_at": at,
+                    "due_at": at + timedelta(days=30),
+                    "paused": [],
+                    "approval": "none",
+                    "completed_at": at if state == "completed" else None,
+                    "closed_at": at if state == "completed" else None,
+                    "body_digest": number.to_bytes(32),
+                    "row_version": 1,
+                    "created_at": at,
+                    "updated_at": at,
+                }
+            )
+        with database.write() as session:
+            session.execute(insert(ErasureRequest), rows)
+        print(f"\r  {start + len(rows):,} requests", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    if not database.is_sqlite:
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as raw:
+            raw.execute(text("ANALYZE"))
+
+
+QUESTIONS = {
+    "first page": "?limit=50",
+    "scheduled": "?state=scheduled&limit=50",
+    "overdue": "?overdue=true&limit=50",
+    "updated since": "?updated_since={yesterday}&limit=50",
+    "one case number": "?external_id=CASE-1",
+}
+
+
+def asked(server: Server, key: str, given: argparse.Namespace) -> dict[str, float]:
+    """Milliseconds of each question, 95th percentile, one at a time."""
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = {}
+    for name, query in QUESTIONS.items():
+        wanted = call("GET", URL + query.format(yesterday=yesterday), key=key)
+        taken = load(server.port, _always(wanted), connections=1, seconds=given.seconds / 2)
+        assert set(taken.statuses) == {200}, (name, taken.statuses)
+        found[name] = taken.milliseconds(95)
+    return found
+
+
+def _always(one: bytes) -> Callable[[int], bytes]:
+    return lambda _: one
+
+
+def exported(server: Server, key: str) -> dict[str, float]:
+    """The whole export once; the memory of the process before it and the most of it since."""
+    before = server.resident_mb
+    wanted = call("GET", f"{URL}/export?format=csv", key=key)
+    taken = load(server.port, _always(wanted), connections=1, seconds=0.001)
+    assert set(taken.statuses) == {200}, taken.statuses
+    return {
+        "export_seconds": taken.elapsed,
+        "export_mb_before": before,
+        "export_mb_after": server.resident_mb,
+    }
+
+
+def measure(dialect: str, given: argparse.Namespace) -> dict[str, Any]:
+    print(dialect, file=sys.stderr)
+    found: dict[str, Any] = {"database": dialect}
+    with (
+        databases(dialect) as database,
+        databases(dialect) as other,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        migrate.upgrade(database)
+        settings = settings_for(database, Path(folder))
+        key, controller = prepared(settings)
+        variables = environment(settings)
+        plain = {"BARE_DATABASE_URL": other.url.render_as_string(hide_password=False)}
+        with serving(WHOLE, variables) as server, serving(BARE, plain) as bare:
+            found |= {"ready_seconds": server.ready_seconds, "resident_mb_idle": server.resident_mb}
+            found |= against_bare(server, bare, key, given)
+            found["resident_mb_loaded"] = server.resident_mb
+            found["questions_few"] = asked(server, key, given)
+        fill(database, controller, given.stored)
+        with serving(WHOLE, variables) as server:
+            found["questions_stored"] = asked(server, key, given)
+            found |= exported(server, key)
+    print(f"  {json.dumps(found)}", file=sys.stderr)
+    return found
+
+
+def _made(server: Server, key: str) -> str:
+    import httpx2
+
+    answer = httpx2.post(
+        f"http://127.0.0.1:{server.port}{URL}",
+        json=submission("person-1"),
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    identity: str = answer.json()["id"]
+    return identity
+
+
+def _made_bare(server: Server) -> str:
+    import httpx2
+
+    body = submission("person-1", external_id="one")
+    identity: str = httpx2.post(f"http://127.0.0.1:{server.port}/rows", json=body).json()["id"]
+    return identity
+
+
+def _id_at(at: datetime, number: int) -> UUID:
+    """A UUID of version 7 of that time, so that ids are ordered as they would be."""
+    milliseconds = int(at.timestamp() * 1000)
+    return UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | number)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="short turns, 20,000 stored")
+    parser.add_argument("--database", nargs="+", default=["sqlite", "postgresql"])
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--stored", type=int, help="requests; default: a million")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith("LOTUS_")]:
+        del os.environ[name]
+    given.stored = given.stored or (20_000 if given.quick else 1_000_000)
+    given.seconds, given.rounds = (2.0, 2) if given.quick else (8.0, 5)
+    results = [measure(dialect, given) for dialect in given.database]
+    said = machine()
+    pressure = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{said['cores']} cores of {said['cpu']}, load {pressure}\n")
+    print(table(["", *(row["database"] for row in results)], _lines(results, given)))
+    if given.json:
+        write_json(given.json, {"load": os.getloadavg(), "api": results})
+
+
+def _lines(results: list[dict[str, Any]], given: argparse.Namespace) -> list[tuple[str, ...]]:
+    def line(title: str, name: str, form: str) -> tuple[str, ...]:
+        return (title, *(format(row[name], form) for row in results))
+
+    lines: list[tuple[str, ...]] = []
+    for name, title in (("intake", "accepted"), ("status", "status reads")):
+        lines += [
+            line(f"{title} a second, {given.connections} connections", f"{name}_per_second", ".0f"),
+            line("  bare endpoint", f"{name}_bare_per_second", ".0f"),
+            line("  whole / bare", f"{name}_ratio", ".2f"),
+            line("  p50, ms", f"{name}_p50_ms", ".1f"),
+            line("  p99, ms", f"{name}_p99_ms", ".1f"),
+            line("  p99, whole / bare", f"{name}_p99_ratio", ".2f"),
+        ]
+    lines += [
+        (
+            f"{name}: p95 in ms, few / {given.stored:,} stored",
+            *(
+                f"{row['questions_few'][name]:.1f} / {row['questions_stored'][name]:.1f}"
+                for row in results
+            ),
+        )
+        for name in QUESTIONS
+    ]
+    return [
+        *lines,
+        line("export of all, seconds", "export_seconds", ".1f"),
+        line("  MB resident before", "export_mb_before", ".0f"),
+        line("  MB resident after", "export_mb_after", ".0f"),
+        line("seconds until the first answer", "ready_seconds", ".2f"),
+        line("MB resident, idle", "resident_mb_idle", ".0f"),
+        line("MB resident, after the load", "resident_mb_loaded", ".0f"),
+    ]
+
+
+if __name__ == "__main__":
+    main()
