@@ -25,8 +25,8 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /dist .
 FROM base AS service
 RUN groupadd --gid 10001 lotus \
     && useradd --uid 10001 --gid lotus --home-dir /var/lib/lotus --create-home lotus \
-    && install --directory --owner lotus --group lotus /var/lib/lotus-sealer \
-    && chmod 700 /var/lib/lotus /var/lib/lotus-sealer
+    && install --directory --owner lotus --group lotus /var/lib/lotus-sealer /var/lib/lotus-opendsr \
+    && chmod 700 /var/lib/lotus /var/lib/lotus-sealer /var/lib/lotus-opendsr
 COPY --from=requirements /requirements/api.txt /tmp/
 RUN pip install -r /tmp/api.txt
 ENV LOTUS_DATA_DIR=/var/lib/lotus

@@ -30,6 +30,14 @@ class Settings(BaseSettings):
             "worker loop beside `lotus serve`.",
         ),
     ] = None
+    public_url: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$",
+            description="Where others reach this service, `https://erasure.example.org`, without a "
+            "path. OpenDSR names it as its own domain.",
+        ),
+    ] = None
     device: Annotated[
         str, Field(description="`auto`, `cpu` or `cuda[:N]`: where runs compute.")
     ] = "auto"
@@ -150,6 +158,20 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, le=3650, description="How long the record of a callback that ended is kept."),
     ] = 30
+    opendsr_key: Annotated[
+        Path | None,
+        Field(
+            description="PEM file of the RSA key, of 2048 bits or more, that signs answers and "
+            "callbacks of OpenDSR. Default on a single machine: made once."
+        ),
+    ] = None
+    opendsr_certificate: Annotated[
+        str | None,
+        Field(
+            description="PEM file of its certificate for the domain of LOTUS_PUBLIC_URL, the leaf "
+            "first. Further files, after commas, are served as well and sign nothing."
+        ),
+    ] = None
     log_level: Annotated[str, Field(description="`debug`, `info`, `warning` or `error`.")] = "info"
 
     @model_validator(mode="after")
@@ -163,6 +185,18 @@ class Settings(BaseSettings):
                         "names a database server"
                     )
         return self
+
+    @model_validator(mode="after")
+    def _a_key_and_its_certificate(self) -> Self:
+        if (self.opendsr_key is None) != (self.opendsr_certificate is None):
+            raise ValueError("LOTUS_OPENDSR_KEY and LOTUS_OPENDSR_CERTIFICATE need each other")
+        return self
+
+    @field_validator("public_url", "opendsr_key", "opendsr_certificate", mode="before")
+    @classmethod
+    def _nothing_if_empty(cls, value: object) -> object:
+        """Compose files hand on variables that nobody has set as empty ones."""
+        return None if value == "" else value
 
     @field_validator("broker_url", "rate_limit_url")
     @classmethod

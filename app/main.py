@@ -37,6 +37,8 @@ from app.keys.endpoints import router as keys
 from app.keys.refusals import Refusals, writing
 from app.metrics.endpoints import router as metrics
 from app.metrics.timings import Timings
+from app.opendsr.endpoints import router as opendsr
+from app.opendsr.speaking import Speaking
 from app.registry.endpoints import router as registry
 from app.restore.watch import watching
 from app.runtime import Runtime
@@ -104,6 +106,7 @@ def prepare_app() -> FastAPI:
     for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
         api.include_router(router)
     app.include_router(api)
+    app.include_router(opendsr)
     app.include_router(health.router)
     app.include_router(metrics)
     app.include_router(reference)
@@ -132,6 +135,7 @@ def furnish(app: FastAPI, settings: Settings) -> None:
         }
     )
     app.user_middleware = [
+        Middleware(Speaking, settings=settings),
         Middleware(SafeHeaders),
         Middleware(observability.RequestLog, observe=timings.observe),
         Middleware(

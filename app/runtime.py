@@ -4,6 +4,7 @@ import resource
 from dataclasses import dataclass
 from typing import Self
 
+import app.dialects
 import app.schema  # noqa: F401  (a foreign key takes its type from a table that must be loaded)
 from app.config import Settings
 from app.db import Database

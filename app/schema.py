@@ -11,6 +11,7 @@ import app.erasure.tables
 import app.erasure.worker_tables
 import app.http.tables
 import app.keys.tables
+import app.opendsr.tables
 import app.registry.pull_tables
 import app.registry.tables
 import app.restore.tables

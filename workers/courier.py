@@ -16,6 +16,7 @@ from app.restore.service import is_paused
 from app.runtime import Runtime
 from app.webhooks import delivering
 from app.webhooks.delivering import Claimed
+from app.webhooks.dialects import CannotSign
 from app.webhooks.secrets import SecretUnreadable
 from app.webhooks.sending import Network, Result, send, tls_context
 from app.webhooks.tables import DeliveryError, DeliveryState
@@ -154,5 +155,8 @@ class Courier:
             return Result(error=DeliveryError.NO_LONGER_WANTED)
         if (claimed.until - self._now()).total_seconds() < 2 * network.seconds:
             return None
-        headers = post.dialect.headers(post.letter, now=now)
+        try:
+            headers = post.dialect.headers(post.letter, self.runtime.settings, now=now)
+        except CannotSign:
+            return Result(error=DeliveryError.SECRET_UNREADABLE)
         return send(network, post.url, headers, post.letter.payload)

@@ -2,7 +2,7 @@
 
 Commands talk to a running service through the client. Only serve, worker, migrate, controllers,
 keys,
-signing-keys, audit and doctor work on the data itself, and verify needs neither.
+signing-keys, audit, opendsr and doctor work on the data itself, and verify needs neither.
 """
 
 import sys
@@ -19,6 +19,7 @@ from app.cli import (
     fleet,
     keys,
     on_the_data,
+    opendsr,
     registering,
     sealing,
     serve,
@@ -60,6 +61,7 @@ commands.command()(evidence.verify)
 commands.add_typer(webhooks.webhooks, name="webhooks")
 commands.add_typer(sealing.audit, name="audit")
 commands.add_typer(sealing.keys, name="signing-keys")
+commands.add_typer(opendsr.opendsr, name="opendsr")
 commands.command()(doctor.doctor)
 
 

@@ -9,7 +9,17 @@ from sqlalchemy.orm import Session
 from app.clock import utc_now
 from app.config import Settings
 from app.db import Database
-from app.doctor import assurance, broker, callbacks, database, files, keys, sealing, work
+from app.doctor import (
+    assurance,
+    broker,
+    callbacks,
+    database,
+    files,
+    keys,
+    opendsr,
+    sealing,
+    work,
+)
 from app.doctor.findings import Finding, Level, problem
 from app.doctor.restored import unknown_to_the_backup
 from app.storage import ArtifactStore
@@ -51,6 +61,7 @@ def examine(
             lambda session: keys.in_use(session, kept),
             lambda session: callbacks.secrets(session, kept),
         )
+    yield opendsr.signing(settings, now=now)
     yield broker.broker(settings)
     yield from callbacks.authorities(settings)
 

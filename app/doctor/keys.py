@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.doctor.findings import Finding, counted, ok, problem, warning
 from app.keyring import BadKey, Keyring, load_keyring
+from app.opendsr.certificate import own_path
 from app.registry import pseudonym_keys
 from app.signing import key_path
 
@@ -57,6 +58,7 @@ def _alike(ring: Keyring) -> Iterator[Finding]:
 def _readable_by_others(settings: Settings) -> Iterator[Finding]:
     paths = [settings.key_dir / f"{name}.key" for name in FILES]
     signing = [path for path in (key_path(settings),) if path is not None]
+    signing.append(settings.opendsr_key or own_path(settings))
     paths = [settings.data_dir, settings.key_dir, *paths, *signing, settings.data_dir / "lotus.db"]
     open_to_others = [path for path in paths if path.exists() and path.stat().st_mode & 0o077]
     if open_to_others:

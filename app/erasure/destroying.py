@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.audit import kinds, log
 from app.certificates.commitment import leaf_of
 from app.db import rows_changed
+from app.erasure import named_samples
 from app.erasure.reach import Row
 from app.erasure.tables import (
     ErasureItem,
@@ -65,6 +66,15 @@ def empty_rows(session: Session, keyring: Keyring, rows: Sequence[Row], *, now: 
 
 def cut_links(session: Session, request: ErasureRequest) -> int:
     items = select(ErasureItem.id).where(ErasureItem.request_id == request.id)
+    named_samples.unlink(
+        session,
+        session.scalars(
+            select(RequestSubject.subject_ref).where(
+                RequestSubject.request_id == request.id,
+                RequestSubject.identity_type == named_samples.NAMED_SAMPLES,
+            )
+        ).all(),
+    )
     return sum(
         rows_changed(session.execute(cut))
         for cut in (

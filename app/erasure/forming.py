@@ -13,7 +13,7 @@ from app.canonical import canonical_json
 from app.erasure import subjects
 from app.erasure.ladder import Recipe, mode_of
 from app.erasure.locks import lock_items
-from app.erasure.queue import effective_due, waits_for_a_run
+from app.erasure.queue import waits_for_a_run, wanted_by
 from app.erasure.states import ItemState, RunState, RunStep
 from app.erasure.tables import (
     ErasureItem,
@@ -296,7 +296,7 @@ def _mark_covered(
 def _earliest_due(session: Session, items: Sequence[ErasureItem]) -> Any:
     requests = {item.request_id for item in items}
     return session.scalars(
-        select(func.min(effective_due())).where(ErasureRequest.id.in_(requests))
+        select(func.min(wanted_by())).where(ErasureRequest.id.in_(requests))
     ).one()
 
 

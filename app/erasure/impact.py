@@ -27,8 +27,11 @@ def assess(
 ) -> Impact:
     chosen = matching.models_in_scope(session, controller, models)
     references = subjects.reference(session, keyring, controller, identities)
-    refs = [reference.subject_ref for reference in references]
-    return Impact(models=[_assess(session, model, refs) for model in chosen])
+    return of_references(session, chosen, [reference.subject_ref for reference in references])
+
+
+def of_references(session: Session, models: Sequence[Model], refs: Sequence[bytes]) -> Impact:
+    return Impact(models=[_assess(session, model, refs) for model in models])
 
 
 def provable_margin(forget: Mapping[int, int], unseen: Mapping[int, float]) -> float | None:

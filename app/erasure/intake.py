@@ -1,9 +1,7 @@
 """From a deletion request to an erasure case: look up, store references, schedule the models."""
 
-import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -11,32 +9,32 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
-from app.erasure import approving, deadlines, matching, subjects
+from app.erasure import approving, deadlines, matching, named_samples, subjects
 from app.erasure.jurisdictions import holidays_of
 from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState
-from app.erasure.subjects import Identity, Reference
+from app.erasure.subjects import Reference
+from app.erasure.submission import (
+    Submission,
+    check_external_id,
+    check_wanted,
+    submission_time,
+)
 from app.erasure.tables import (
     ErasureItem,
     ErasureRequest,
-    LegalGround,
     ReasonCode,
-    Regulation,
     RequestSubject,
     SuppressionEntry,
 )
 from app.erasure.transitions import Cause, Event, create_item, move_request
 from app.erasure.window import window_of
-from app.http.problems import FieldError, InvalidInput, Problem
-from app.ids import controller_id, model_id, request_id
+from app.http.problems import Problem
+from app.ids import controller_id, model_id, new_id, request_id
 from app.keyring import Keyring
 from app.keys.tables import Controller
 from app.registry.tables import Model
 from app.webhooks import service as callbacks
-
-# Clocks differ a little, and a caller may send a date that has begun elsewhere in the world.
-CLOCK_TOLERANCE = timedelta(hours=24)
-OLDEST_SUBMISSION = timedelta(days=3650)
 
 
 class ExternalIdTaken(Problem):
@@ -45,45 +43,19 @@ class ExternalIdTaken(Problem):
     title = "The external id belongs to another request"
 
 
-class ExternalIdNamesPerson(Problem):
-    status = 422
-    code = "external-id-names-person"
-    title = "The external id names a person"
-
-
-@dataclass(frozen=True)
-class Submission:
-    controller: UUID
-    submitted_by: UUID
-    actor: str
-    external_id: str | None
-    identities: tuple[Identity, ...]
-    regulation: Regulation
-    legal_ground: LegalGround | None
-    submitted_at: datetime | None
-    models: tuple[UUID, ...] | None
-    callback_urls: tuple[str, ...]
-    body_digest: bytes
-    # The same by another rule, that of requests which came before the present one.
-    raw_digest: bytes | None = None
-
-    def is_repeat_of(self, request: ErasureRequest) -> bool:
-        own = (self.body_digest, self.raw_digest or self.body_digest)
-        return any(hmac.compare_digest(request.body_digest, digest) for digest in own)
-
-
 def submit(
     session: Session, keyring: Keyring, submission: Submission, *, now: datetime
 ) -> tuple[ErasureRequest, bool]:
     """The request and whether it is new. The same external id with the same body is a repeat."""
-    _check_external_id(submission)
+    check_external_id(submission)
     jurisdiction = _keep_models_still(session, submission.controller)
     repeated = _repeat(session, submission)
     if repeated is not None:
         return repeated, False
-    submitted_at = _submission_time(submission, now)
+    submitted_at = submission_time(submission, now)
     models = matching.models_in_scope(session, submission.controller, submission.models)
-    references = subjects.reference(session, keyring, submission.controller, submission.identities)
+    identity = new_id()
+    references = _references(session, keyring, submission, models, identity)
     matches = matching.match(session, models, references)
     earlier = _earlier_case(session, submission.controller, references, now)
     # Samples that other requests took are this person's too: the item is published as covered by
@@ -95,7 +67,9 @@ def submit(
         deadlines.LAWS[submission.regulation],
         holidays=holidays_of(jurisdiction),
     )
+    check_wanted(submission.wanted_by, now=now, due_at=due)
     request = ErasureRequest(
+        id=identity,
         controller_id=submission.controller,
         external_id=submission.external_id,
         regulation=submission.regulation,
@@ -104,6 +78,7 @@ def submit(
         submitted_at=submitted_at,
         received_at=now,
         due_at=due,
+        wanted_by=submission.wanted_by,
         jurisdiction=jurisdiction,
         remind_at=deadlines.first_reminder(due, now),
         paused=[],
@@ -122,8 +97,11 @@ def submit(
         repeated = _repeat(session, submission)
         if repeated is None:
             raise
+        named_samples.unlink(session, [one.subject_ref for one in references])
         return repeated, False
     _store_references(session, request, references)
+    if submission.accompany is not None:
+        submission.accompany(session, request)
     if submission.callback_urls:
         callbacks.name_callbacks(
             session, submission.controller, request.id, submission.callback_urls, now=now
@@ -173,6 +151,29 @@ def add_item(
     return item
 
 
+def _references(
+    session: Session,
+    keyring: Keyring,
+    submission: Submission,
+    models: Sequence[Model],
+    request: UUID,
+) -> list[Reference]:
+    found = subjects.reference(session, keyring, submission.controller, submission.identities)
+    if submission.sample_ids:
+        position = len(submission.identities)
+        found.append(
+            named_samples.link(
+                session,
+                keyring,
+                models,
+                submission.sample_ids,
+                request=request,
+                position=position,
+            )
+        )
+    return found
+
+
 def _repeat(session: Session, submission: Submission) -> ErasureRequest | None:
     if submission.external_id is None:
         return None
@@ -185,35 +186,6 @@ def _repeat(session: Session, submission: Submission) -> ErasureRequest | None:
     if earlier is not None and not submission.is_repeat_of(earlier):
         raise ExternalIdTaken("A request with this external id exists and its body differs.")
     return earlier
-
-
-def _check_external_id(submission: Submission) -> None:
-    """It stays with the case for ever, in plain text: it must be a number of the case and not an
-    address or an identity of the person."""
-    given = submission.external_id
-    if given is None:
-        return
-    own = {identity.value.strip().casefold() for identity in submission.identities}
-    if "@" in given or given.casefold() in own:
-        raise ExternalIdNamesPerson(
-            "The external id is kept with the case after everything else of the person is gone. "
-            "Send a number of the case, no address and none of the person's identities.",
-            errors=[FieldError(field="external_id", message="must not name a person")],
-        )
-
-
-def _submission_time(submission: Submission, now: datetime) -> datetime:
-    when = submission.submitted_at or now
-    if when > now + CLOCK_TOLERANCE:
-        wrong = "lies in the future"
-    elif when < now - OLDEST_SUBMISSION:
-        wrong = "lies more than ten years back"
-    else:
-        return min(when, now)
-    raise InvalidInput(
-        "The time of submission cannot be used.",
-        errors=[FieldError(field="submitted_at", message=wrong)],
-    )
 
 
 def _keep_models_still(session: Session, controller: UUID) -> str | None:

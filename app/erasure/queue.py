@@ -39,6 +39,11 @@ def effective_due() -> ColumnElement[Any]:
     return func.coalesce(ErasureRequest.extended_due_at, ErasureRequest.due_at)
 
 
+def wanted_by() -> ColumnElement[Any]:
+    """What work is ordered by: the caller's own date, which lies before the law's, or the law's."""
+    return func.coalesce(ErasureRequest.wanted_by, effective_due())
+
+
 def is_overdue(now: datetime) -> ColumnElement[bool]:
     """Of open requests. Where the legal clock stands still, it shows when it stopped."""
     shown = func.coalesce(
@@ -119,7 +124,7 @@ def waiting_by_model(
         select(
             ErasureItem.model_id,
             func.min(ErasureItem.accepted_at).label("accepted_at"),
-            func.min(effective_due()).label("due_at"),
+            func.min(wanted_by()).label("due_at"),
         )
         .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
         .where(

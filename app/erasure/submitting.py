@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 from app.canonical import canonical_json
-from app.erasure.intake import Submission
 from app.erasure.schemas import SubjectIdentity, SubmitErasure
 from app.erasure.subjects import Identity
+from app.erasure.submission import Submission
 from app.keyring import Keyring
 from app.keys.auth import Caller
 

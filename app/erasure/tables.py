@@ -152,6 +152,8 @@ class ErasureRequest(Base):
     # When to see whether somebody has to be reminded; empty once the request has ended.
     remind_at: Mapped[datetime | None]
     extension_reason: Mapped[str | None] = mapped_column(String(200))
+    # When the caller wants it done, before the law's own date: work is ordered by it.
+    wanted_by: Mapped[datetime | None]
     notified_at: Mapped[datetime | None]
     # [{from, until}] in RFC 3339: intervals in which the legal clock stood still. The due dates are
     # moved by them. Where it stands still now, since when.

@@ -70,11 +70,16 @@ def identify(
         raise _refusal()
     # Of two headers a proxy before us may have looked at the other one.
     if credentials is None or len(shown) > 1:
-        raise _refused(request, now)
+        raise refused(request, now)
+    return find_caller(request, runtime, credentials.credentials, now=now)
+
+
+def find_caller(request: Request, runtime: Runtime, presented: str, *, now: datetime) -> Caller:
+    """Whose key was presented, in whatever way."""
     with runtime.database.read() as session:
-        key = service.find_key(session, runtime.keyring, credentials.credentials, now=now)
+        key = service.find_key(session, runtime.keyring, presented, now=now)
     if key is None:
-        raise _refused(request, now)
+        raise refused(request, now)
     if key.last_used_at is None or now - key.last_used_at >= service.LAST_USE_STEP:
         _note_use(runtime, key.id, now)
     request.state.still_allowed = (partial(_require_unrevoked, key.id),)
@@ -83,9 +88,14 @@ def identify(
 
 def authenticate(request: Request, caller: Annotated[Caller, Depends(identify)]) -> Caller:
     """The same, within the limit of the key's calls."""
+    count_call(request, caller)
+    return caller
+
+
+def count_call(request: Request, caller: Caller) -> None:
+    """RateLimited beyond the limit."""
     rates: Rates = request.app.state.rates
     rates.calls.take(caller.key_id.hex)
-    return caller
 
 
 def _require_unrevoked(key: UUID, session: Session) -> None:
@@ -102,7 +112,7 @@ def _refusal() -> NotAuthenticated:
     )
 
 
-def _refused(request: Request, now: datetime) -> NotAuthenticated:
+def refused(request: Request, now: datetime) -> NotAuthenticated:
     """Counts a log-in that showed something, and no valid key; RateLimited for too many from one
     address. A valid key is never refused for what others at its address do."""
     refusals: Refusals = request.app.state.refusals

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 from standardwebhooks import Webhook
 
+from app.config import Settings
 from app.ids import message_id
 from app.webhooks.events import News, message
 
@@ -29,13 +30,17 @@ class Letter:
     secrets: Sequence[bytes] = field(repr=False)
 
 
+class CannotSign(Exception):
+    """The key that signs cannot be used at present."""
+
+
 class Dialect(Protocol):
     def body(self, session: Session, news: News, url: str) -> bytes | None:
         """Exactly what will be sent, written in the transaction of the change; None if this dialect
         does not tell of it."""
 
-    def headers(self, letter: Letter, *, now: datetime) -> Mapping[str, str]:
-        """Signed over the very bytes of the payload."""
+    def headers(self, letter: Letter, settings: Settings, *, now: datetime) -> Mapping[str, str]:
+        """Signed over the very bytes of the payload; raises CannotSign."""
 
 
 class StandardWebhooks:
@@ -45,7 +50,7 @@ class StandardWebhooks:
     def body(self, session: Session, news: News, url: str) -> bytes | None:
         return message(news)
 
-    def headers(self, letter: Letter, *, now: datetime) -> Mapping[str, str]:
+    def headers(self, letter: Letter, settings: Settings, *, now: datetime) -> Mapping[str, str]:
         identity, text = message_id(letter.message_id), letter.payload.decode("utf-8")
         # The library takes the time as UTC, whatever its zone says.
         at = now.astimezone(UTC).replace(microsecond=0)

@@ -205,6 +205,20 @@ def name_callbacks(
     session.flush()
 
 
+def add_callbacks(
+    session: Session, request: UUID, dialect: str, urls: Sequence[str], *, now: datetime
+) -> None:
+    """The same for a dialect that signs with a key of its own: no endpoint is needed. The caller
+    has looked at the URLs (`addresses.read_url`)."""
+    session.add_all(
+        RequestCallback(
+            request_id=request, endpoint_id=None, dialect=dialect, url=url, created_at=now
+        )
+        for url in dict.fromkeys(urls)
+    )
+    session.flush()
+
+
 def end_callbacks(session: Session, request: UUID, *, now: datetime) -> None:
     """Nothing more will happen to this request. What is queued is still sent, then the URLs go."""
     session.execute(

@@ -121,6 +121,7 @@ class Erasure(ErasureSummary):
     hold: Hold | None = None
     deadline: Deadline | None = None
     decisions: list[Decision] = Field(default_factory=list)
+    expected_completion_at: datetime | None = None
     reopened_at: datetime | None = None
     reopened_for: str | None = None
     items: list[ErasureItem]

@@ -116,6 +116,19 @@ def test_only_what_migrates_owns_the_tables_and_only_what_seals_has_the_signing_
     assert re.search(rf"install --directory --owner lotus .*{folder}", instructions("api"))
 
 
+def test_those_who_sign_for_opendsr_share_its_key_and_nobody_else_has_it() -> None:
+    having = [
+        name
+        for name in SERVICES
+        if any(each.startswith("opendsr:") for each in SERVICES[name].get("volumes", []))
+    ]
+    assert having == ["api", "ops-worker"]
+    for name in having:
+        folder = Path(SERVICES[name]["environment"]["LOTUS_OPENDSR_KEY"]).parent
+        assert f"opendsr:{folder}" in SERVICES[name]["volumes"]
+        assert re.search(rf"install --directory --owner lotus .*{folder}", instructions("api"))
+
+
 def test_the_override_gives_devices_to_the_gpu_worker_and_nothing_else() -> None:
     assert list(GPU) == ["services"] and list(GPU["services"]) == ["gpu-worker"]
     resources = GPU["services"]["gpu-worker"]["deploy"]["resources"]

@@ -89,7 +89,7 @@ def add_dataset(
     session.flush()
     session.add(shard)
     session.flush()
-    samples: list[tuple[Sample, str]] = []
+    samples: list[tuple[Sample, bytes]] = []
     for customer, splits in rows.items():
         hashed = value_sha256(DEFAULT_TYPE, customer, IdentityFormat.RAW)
         ref = ring.subject_ref(ring.pseudonym_key_id, DEFAULT_TYPE, hashed)

@@ -10,7 +10,13 @@ from httpx2 import Response
 
 DESCRIPTION = Path(__file__).parents[2] / "openapi.json"
 # These answer anybody; the others do so where a setting says it.
-PUBLIC = {"livez", "readyz"}
+PUBLIC = {
+    "livez",
+    "readyz",
+    "opendsr_discover",
+    "opendsr_discover_v1",
+    "opendsr_certificate",
+}
 BY_SETTING = {"metrics", "list_signing_keys"}
 # A body that fits its schema, for operations that cannot do without.
 BODIES: dict[str, dict[str, Any]] = {
@@ -66,4 +72,9 @@ def operations() -> list[Operation]:
     ]
 
 
-GUARDED = [one for one in operations() if one.name not in PUBLIC | BY_SETTING]
+# OpenDSR has its own form of errors, and says 403 of another controller's: tests/opendsr.
+GUARDED = [
+    one
+    for one in operations()
+    if one.name not in PUBLIC | BY_SETTING and not one.path.startswith("/opendsr/")
+]
