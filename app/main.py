@@ -59,6 +59,7 @@ TAGS = {
     "audit": "The Merkle tree of everything that happened: entries, checkpoints, proofs, keys.",
     "keys": "API keys of the own controller.",
     "webhooks": "Receivers that are told of changes, and what became of each message.",
+    "OpenDSR": "Requests by the protocols OpenDSR 2.0 and OpenGDPR 1.0.",
     "health": "Whether the service lives, and whether it can work.",
     "operations": "Figures for monitoring.",
 }

@@ -51,6 +51,13 @@ def test_every_call_of_the_api_documents_its_refusals_as_problems() -> None:
 
 
 def test_every_call_with_a_key_says_so() -> None:
-    """All but the two that a load balancer asks."""
+    """All but the two that a load balancer asks, and what OpenDSR gives everybody: the service's
+    description of itself, and the certificate that its signatures are checked with."""
     open_to_all = {name for name, one in operations().items() if not one.get("security")}
-    assert open_to_all == {"GET /livez", "GET /readyz"}
+    assert open_to_all == {
+        "GET /livez",
+        "GET /readyz",
+        "GET /opendsr/v1/discovery",
+        "GET /opendsr/v2/discovery",
+        "GET /opendsr/certificates/{fingerprint}.pem",
+    }
