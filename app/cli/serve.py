@@ -19,6 +19,7 @@ import uvicorn
 from sqlalchemy import select
 
 from app import observability
+from app.cli import sandbox
 from app.cli.keys import make_key
 from app.cli.on_the_data import (
     open_runtime,
@@ -50,11 +51,19 @@ NO_TORCH = (
 def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    as_sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox",
+            help="With a data folder, keys and a small model of its own, to try everything on.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the service until Ctrl-C. Without any setting: SQLite and one worker on this machine."""
     from app.main import create_app  # half a second that no other command should wait for
 
+    sandbox_folder = sandbox.enter() if as_sandbox else None
     require_packages(read_settings())
     runtime = open_runtime(up_to_date=False)
     settings = runtime.settings
@@ -64,7 +73,9 @@ def serve(
         require_usable_authorities(settings)
     listener = _listen(host, port)
     url = _address(listener)
-    key = _first_key(runtime)  # shown only now, so nothing that can be foreseen may fail after it
+    # Shown only once, so nothing that can be foreseen may fail after it was made.
+    furnisher = _furnisher(runtime) if sandbox_folder else None
+    key = None if furnisher else _first_key(runtime)
     observability.configure(settings.log_level)
     look_once(runtime)  # before the worker beside can claim anything
     runtime.close()
@@ -76,17 +87,57 @@ def serve(
         access_log=False,
     )
 
-    def ready() -> None:
+    failures: list[Exception] = []
+
+    def greet(shown: str | None) -> None:
         if as_json:
-            print_json({"url": url, "docs": f"{url}/docs", "key": key})
+            said = {"url": url, "docs": f"{url}/docs", "key": shown}
+            print_json(said | ({"sandbox": sandbox.about()} if sandbox_folder else {}))
         else:
-            _greet(url, key, settings)
+            _greet(url, shown, settings)
+            if sandbox_folder:
+                _show_sandbox()
+
+    def furnish() -> None:
+        assert sandbox_folder is not None and furnisher is not None
+        try:
+            sandbox.furnish(url, furnisher, sandbox_folder, as_json=as_json)
+            greet(_first_key(app.state.runtime))
+        except Exception as error:
+            failures.append(error)
+            server.should_exit = True
+
+    def ready() -> None:
+        if furnisher is None:
+            greet(key)
+        else:
+            threading.Thread(target=furnish, name="sandbox", daemon=True).start()
 
     server = _Server(config, ready, app.state.following.stop)
     # uvicorn raises the signal again once it has shut down; the worker must still be stopped then.
     signal.signal(signal.SIGTERM, _leave)
     with suppress(KeyboardInterrupt), worker_beside(settings):
         server.run(sockets=[listener])
+    if failures:
+        raise Failure(f"the sandbox got no model: {failures[0]}") from failures[0]
+
+
+def _furnisher(runtime: Runtime) -> str | None:
+    """A key to register the sandbox's model with, valid for a day; None if it is there already."""
+    if sandbox.is_furnished(runtime):
+        return None
+    return make_key(runtime, sandbox.SET_UP, sandbox.SCOPES, days=1)[1]
+
+
+def _show_sandbox() -> None:
+    said = sandbox.about()
+    out = console()
+    out.print(
+        f"[bold]A sandbox[/bold]: the model {said['model']} was trained on {said['samples']} "
+        f"samples of {said['subject']} and on others', {said['data']}. Try",
+        soft_wrap=True,
+    )
+    out.print(f"  lotus erase {said['subject']}", markup=False)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -134,7 +185,8 @@ def _first_key(runtime: Runtime) -> str | None:
     if not runtime.settings.is_single_machine:
         return None
     with runtime.database.read() as session:
-        if session.scalar(select(ApiKey.id).limit(1)) is not None:
+        shown = select(ApiKey.id).where(ApiKey.name != sandbox.SET_UP)
+        if session.scalar(shown.limit(1)) is not None:
             return None
     return make_key(runtime, "first start", list(ALL_SCOPES))[1]
 

@@ -73,11 +73,11 @@ def lotus_here(
 class Served:
     """A running `lotus serve --json` and what it said at its start."""
 
-    def __init__(self, environment: Environment, folder: Path, log: Path) -> None:
+    def __init__(self, environment: Environment, folder: Path, log: Path, *options: str) -> None:
         self.log = log
         with log.open("a") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--json"],
+                [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--json", *options],
                 env=environment,
                 cwd=folder,
                 stdout=subprocess.PIPE,
@@ -103,11 +103,13 @@ class Served:
 
 
 @pytest.fixture
-def serve(environment: Environment, tmp_path: Path) -> Iterator[Callable[[], Served]]:
+def serve(environment: Environment, tmp_path: Path) -> Iterator[Callable[..., Served]]:
     started: list[Served] = []
 
-    def start() -> Served:
-        started.append(Served(environment, tmp_path, tmp_path / "serve.log"))
+    def start(*options: str, **settings: str) -> Served:
+        started.append(
+            Served({**environment, **settings}, tmp_path, tmp_path / "serve.log", *options)
+        )
         return started[-1]
 
     yield start
