@@ -143,14 +143,17 @@ class Bulk:
         raise Unavailable("The database does not answer at present. Send the file again.")
 
     def _submitted(self, rows: Sequence[Row], now: datetime) -> list[dict[str, Any]]:
+        """In the order of the case numbers: two files that have the same ones wait for each other
+        and never each for the other."""
+        numbered = list(enumerate(rows, start=self._rows + 1))
         with self._runtime.database.write() as session:
             require_still_valid(session, self._caller, now=now)
-            answers = [
-                self._answer(session, number, row, now)
-                for number, row in enumerate(rows, start=self._rows + 1)
-            ]
+            answers = {
+                number: self._answer(session, number, row, now)
+                for number, row in sorted(numbered, key=_case_number)
+            }
             bell.ring_after_commit(session, self._runtime.settings)
-        return answers
+        return [answers[number] for number, _ in numbered]
 
     def _answer(self, session: Session, number: int, row: Row, now: datetime) -> dict[str, Any]:
         if isinstance(row, Problem):
@@ -178,6 +181,11 @@ class Bulk:
         counts = {str(answer): self._counts[answer] for answer in Answer}
         summary = {"end": True, "complete": problem is None, "rows": self._rows, **counts}
         return summary if problem is None else {**summary, "problem": problem.document()}
+
+
+def _case_number(numbered: tuple[int, Row]) -> str:
+    row = numbered[1]
+    return "" if isinstance(row, Problem) else row.external_id
 
 
 def _refusal(number: int, problem: Problem) -> dict[str, Any]:

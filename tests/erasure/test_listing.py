@@ -337,7 +337,6 @@ FILTERS: list[dict[str, Any]] = [
     {"overdue": "true", "state": ["scheduled"]},
     {"overdue": "false"},
     {"updated_since": "2026-03-10T00:00:00Z"},
-    {"external_id": "case-77"},
     {"regulation": "ccpa"},
     {"model": "some"},
     {"model": "some", "state": ["failed"]},
@@ -359,7 +358,7 @@ def test_no_page_of_any_filter_reads_the_whole_table(
         external_id=lambda n: f"case-{n}",
         due_at=lambda n: START + (n % 400) * DAY / 10,
         updated_at=lambda n: START + (n % 300) * DAY / 10,
-        model=lambda n: planted.models[n % 2],
+        model=lambda n: planted.models[n % 50 != 0],  # few have the first
     )
     database = planted.runtime.database
     with database.write() as session:
@@ -371,10 +370,23 @@ def test_no_page_of_any_filter_reads_the_whole_table(
                 page = api.get(URL, params=query).json()
             read = [line for plan in plans for line in plan if reads_whole_table(line)]
             assert read == [], (query, plans)
+            if index := index_of(one):
+                assert any(index in line for line in plans[0]), (query, index, plans)
             assert len(plans) == 2
             if (cursor := page["next_cursor"]) is None:
                 break
             query["cursor"] = cursor
+
+
+def index_of(query: dict[str, Any]) -> str | None:
+    """Of those that were made for one filter; SQLAlchemy cannot compare the first with the code."""
+    if query.get("overdue") == "true" or "due_before" in query:
+        return "ix_erasure_requests_due_page"
+    if "updated_since" in query:
+        return "ix_erasure_requests_updated_page"
+    if "model" in query:
+        return "ix_erasure_items_page"
+    return None
 
 
 def reads_whole_table(line: str) -> bool:
