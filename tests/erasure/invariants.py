@@ -10,7 +10,7 @@ from app.certificates.tables import Certificate
 from app.certificates.verify import read_statement
 from app.erasure import forming, subjects
 from app.erasure.deadlines import LAWS, due_at
-from app.erasure.holding import pauses_of
+from app.erasure.due_dates import pauses_of
 from app.erasure.recheck_tables import LIVE, Recheck, RecheckCase, RecheckState
 from app.erasure.states import (
     ITEM,
