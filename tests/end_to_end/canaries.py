@@ -145,5 +145,19 @@ def answers(client: LotusClient) -> Iterator[tuple[str, bytes]]:
         for identity in ids.get(before, ()):
             _, _, rest = after.partition("}")
             full = f"{before}/{identity}{rest}".replace("{number}", "1")
+            if path.endswith("/events"):
+                yield path, _first_event(client, full)
+                continue
             answer = client.http.get(full)
             yield path, answer.content + str(answer.headers).encode()
+
+
+def _first_event(client: LotusClient, path: str) -> bytes:
+    """A stream tells the present state first, and goes on for as long as anybody listens."""
+    with client.http.stream("GET", path) as answer:
+        content = str(answer.headers).encode()
+        for piece in answer.iter_raw():
+            content += piece
+            if b"data:" in content and content.endswith(b"\n\n"):
+                break
+        return content

@@ -119,7 +119,9 @@ PIXELS = {("pixels", "artifacts")}
 CASE = {
     ("external id", "lotus.db"),
     ("external id", "/api/v1/erasure-requests"),
+    ("external id", "/api/v1/erasure-requests/export"),
     ("external id", "/api/v1/erasure-requests/{id}"),
+    ("external id", "/api/v1/erasure-requests/{id}/events"),
 }
 JOURNAL = {("external id", "lotus.db-wal")}
 
