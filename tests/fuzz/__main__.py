@@ -58,8 +58,8 @@ def tried(url: str, stock: Stock, given: argparse.Namespace, turn: int) -> int:
     options = [
         *("--config-file", str(CONFIG), "run", str(DESCRIPTION), "--url", url),
         *("--header", f"Authorization: Bearer {stock.key}"),
-        *("--seed", str(given.seed + turn), "--max-examples", str(max(1, given.cases // 100))),
-        *("--phases", phases, "--request-timeout", "60", "--continue-on-failure"),
+        *("--seed", str(given.seed + turn), "--max-examples", str(max(1, given.cases // 150))),
+        *("--phases", phases, "--request-timeout", "20", "--continue-on-failure"),
     ]
     if given.operation:
         options += ["--include-operation-id", given.operation]

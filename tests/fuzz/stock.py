@@ -180,6 +180,9 @@ class _Filling:
             self._ask_in_opendsr(number)
         with self.runtime.database.write() as session:
             for version in session.scalars(select(ModelVersion)).all():
+                file = self.runtime.artifacts.path(version.artifact_sha256)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(b"weights")
                 session.add(
                     Recheck(
                         model_id=version.model_id,
@@ -223,7 +226,9 @@ class _Filling:
         shown = [self.api.get(f"{API}/{name}", params={"limit": 200}).text for name in lists]
         following: dict[str, Any] = {}
         while True:
-            page = self.api.get(f"{API}/erasure-requests", params={"limit": 200, **following}).json()
+            page = self.api.get(
+                f"{API}/erasure-requests", params={"limit": 200, **following}
+            ).json()
             for row in page["items"]:
                 self.stock.states.add(row["state"])
                 shown.append(self.api.get(f"{API}/erasure-requests/{row['id']}").text)

@@ -1,0 +1,64 @@
+"""Refusals that the description does not foretell and that are right all the same.
+
+A schema says what a field may look like, not what else must hold: what the service knows, other
+fields, the time. Where that is so the answer is a problem of its own type, which no schema error
+has; those are let pass. The few rules that are refused as `invalid-input` stand here, each with why
+no schema says it. Nothing here concerns a 5xx, a status or a body that is not described.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from schemathesis import Case, Response
+from schemathesis.core.failures import Failure
+from schemathesis.openapi.checks import RejectedPositiveData
+
+# What is said, as a field and its message or as the whole, in any operation.
+SAID = (
+    # A pattern for the year would keep generators from making a time at all.
+    "must lie between the years 1900 and 9000",
+    # Depend on the present.
+    "must lie in the future, and within a year",
+    "must be within the next ten years",
+)
+# Operation, then the field or the beginning of the detail: what no schema says.
+OF_ONE = {
+    # One of two parameters, but not both.
+    "get_inclusion_proof": ("Name the entry by either",),
+    # The body is text for a schema.
+    "submit_in_bulk": ("The file ",),
+}
+
+
+def is_expected(failure: Failure, case: Case, response: Response) -> bool:
+    if response.status_code == 413:
+        # No array of the description is as long as the largest body, so this refuses one that is
+        # too long as well, before it is looked at.
+        return True
+    if not isinstance(failure, RejectedPositiveData) or response.status_code not in (400, 422):
+        return False
+    problem = _problem(response)
+    if problem["type"] != "invalid-input":
+        return problem["type"] != "malformed-json"
+    operation = case.operation.definition.raw.get("operationId", "")
+    known = (*SAID, *OF_ONE.get(operation, ()))
+    return bool(problem["said"]) and all(
+        any(re.search(rule, one) for rule in known) for one in problem["said"]
+    )
+
+
+def _problem(response: Response) -> dict[str, Any]:
+    """In one form, whichever the protocol: its type, and what is said of each field."""
+    document = json.loads(response.content)
+    if "error" in document:
+        errors = document["error"]["errors"]
+        return {
+            "type": errors[0]["reason"],
+            "said": [one["message"] for one in errors],
+        }
+    errors = document.get("errors") or []
+    said = [f"{one['field']} {one['message']}" for one in errors]
+    return {"type": document["type"].rpartition(":")[2], "said": said or [document["detail"]]}
