@@ -92,6 +92,12 @@ class MalformedJson(Problem):
     title = "The body is not valid JSON"
 
 
+class BodyTooSlow(Problem):
+    status = 408
+    code = "body-too-slow"
+    title = "The body came too slowly"
+
+
 class BodyTooLarge(Problem):
     status = 413
     code = "body-too-large"
