@@ -7,11 +7,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.erasure.states import RequestState
 from app.erasure.tables import Regulation
+from app.http.times import Rfc3339
 from app.ids import ModelId
 
 # No zone takes these out of the years that a clock can show.
 Moment = Annotated[
     AwareDatetime,
+    Rfc3339,
     Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(9000, 1, 1, tzinfo=UTC)),
 ]
 

@@ -76,18 +76,17 @@ MALFORMED: dict[str, str] = {
     "levels behind a name": '{"subjects":' + "[" * 10_000 + "]" * 10_000 + "}",
     "a name twice": f'{{"name": "x", "name": "{CANARY}"}}',
     "two documents": "{} {}",
-    "nothing at all": " ",
-    "a byte order mark": "\ufeff{}",
+    "a word": CANARY,
+    "a name twice behind a byte order mark": f'\ufeff{{"name": "x", "name": "{CANARY}"}}',
     "a number of 5,000 digits": '{"a": ' + "9" * 5_000 + "}",
 }
 
 
 @pytest.mark.parametrize("path", WRITES)
 def test_json_that_no_parser_should_be_given_is_refused(api: TestClient, path: str) -> None:
-    for name, body in MALFORMED.items():
+    for body in MALFORMED.values():
         answer = send(api, path, body)
-        assert_refused(answer, 400, 422)
-        assert answer.status_code == 400 or name == "nothing at all", name
+        assert_refused(answer, 400)
 
 
 SCALARS: dict[str, str] = {
