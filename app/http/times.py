@@ -29,6 +29,5 @@ def _in_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-Rfc3339 = BeforeValidator(_text)
 # Has a zone, in any; is given on in UTC.
-Time = Annotated[AwareDatetime, Rfc3339, AfterValidator(_in_utc)]
+Time = Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_in_utc)]

@@ -189,6 +189,9 @@ def _body(version: Version) -> dict[str, Any]:
     schema = DataSubjectRequest.model_json_schema()
     if version is V2:
         schema["required"].append("regulation")
+        (schema["properties"]["regulation"],) = [
+            one for one in schema["properties"]["regulation"]["anyOf"] if one != {"type": "null"}
+        ]
     content = {reading.JSON_TYPE: {"schema": _inlined(schema, schema.get("$defs", {}))}}
     return {"requestBody": {"required": True, "content": content}}
 

@@ -20,10 +20,14 @@ from schemathesis.failure_codes import AcceptedNegativeData, RejectedPositiveDat
 SAID = (
     # A pattern for the year would keep generators from making a time at all.
     "must lie between the years 1900 and 9000",
+    # 5.0 is an integer for a schema. A field that decides for how long something holds takes none.
+    "must be an integer",
     # Depend on the present.
     "must lie in the future, and within a year",
     "must be within the next ten years",
 )
+# Depends on when the request came; and the person may be named in an extension instead.
+OPENDSR = ("^submitted_time lies ", "^subject_identities must name the person")
 # Operation, then the field or the beginning of the detail: what no schema says.
 OF_ONE = {
     # One of two parameters, but not both.
@@ -33,10 +37,21 @@ OF_ONE = {
     # Which settings there are, and their limits, depends on the method; which fields may stand
     # together, on the action.
     "decide_erasure": (r"body\.settings", r"^(body\.)?(action|method|reason_code|settings) "),
-    "register_model": (r"body\.policy\.settings", r"body\.policy\.ladder is not valid"),
+    "register_model": (
+        r"body\.policy\.settings",
+        r"body\.policy\.ladder is not valid",
+        # As many means as deviations.
+        r"body\.normalization is not valid",
+        # Free JSON, but not without end.
+        r"body\.config is not valid",
+    ),
     "change_policy": (r"body\.settings", r"body\.ladder is not valid"),
     # Columns must differ, and not be those that mean something else.
     "register_dataset": (r"body\.subject_columns is not valid",),
+    # Depends on when the request came.
+    "extend_deadline": ("^notified_at lies ",),
+    "opendsr_submit": OPENDSR,
+    "opendsr_submit_v1": OPENDSR,
     # A host that is in the Internet, at a port that callbacks may have.
     "create_webhook": ("^url ",),
 }

@@ -43,7 +43,8 @@ def install(stock: Stock, seen: Seen) -> None:
     ) -> bool:
         if is_expected(failure, case, response):
             return False
-        seen.failures[f"{case.operation.label}: {failure.title}"] += 1
+        answered = f"{response.status_code} {response.text[:200]}"
+        seen.failures[f"{case.operation.label}: {failure.title}: {answered}"] += 1
         return True
 
 
@@ -56,20 +57,31 @@ def _with_what_exists(case: Case, stock: Stock) -> Case:
         hashlib.sha256(f"{said}{case.body!r}".encode(errors="replace")).digest()
     )
 
+    # A stream of what may still change does not end.
+    follows = case.path.endswith("/events")
+
     def replaced(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: replaced(part) for name, part in value.items()}
         if isinstance(value, list):
             return [replaced(part) for part in value]
-        if isinstance(value, str) and choice % 8:
-            if match := _ID.fullmatch(value):
-                known = stock.ids.get(match[1], [])
-            else:
-                known = stock.digests if _DIGEST.fullmatch(value) else []
-            return known[choice // 8 % len(known)] if known else value
+        if not isinstance(value, str):
+            return value
+        if match := _ID.fullmatch(value):
+            known = (stock.ended if follows else stock.ids).get(match[1], [])
+        else:
+            known = stock.digests if _DIGEST.fullmatch(value) else []
+        if known and (follows or choice % 8):
+            return known[choice // 8 % len(known)]
         return value
 
     case.path_parameters = replaced(case.path_parameters)
+    for name, known in (
+        ("subject_request_id", stock.opendsr),
+        ("fingerprint", stock.fingerprints),
+    ):
+        if name in (case.path_parameters or {}) and choice % 8:
+            case.path_parameters[name] = known[choice // 8 % len(known)]
     case.query = replaced(case.query)
     case.body = replaced(case.body)
     return case

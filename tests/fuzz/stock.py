@@ -47,6 +47,8 @@ class Stock:
     key: str
     own_id: str
     ids: dict[str, list[str]] = field(default_factory=dict)
+    # Those of which nothing more can be told.
+    ended: dict[str, list[str]] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
     fingerprints: list[str] = field(default_factory=list)
     persons: list[str] = field(default_factory=list)
@@ -241,6 +243,12 @@ class _Filling:
         for identity, prefix in sorted(found.items()):
             if identity != self.stock.own_id:
                 self.stock.ids.setdefault(prefix, []).append(identity)
+        over = (*self.asked["cancelled"], *self.asked["refused"], *self.asked["closed"])
+        runs = self.api.get(f"{API}/runs", params={"state": "succeeded"}).text
+        self.stock.ended = {
+            "req": list(over),
+            "run": [match[0] for match in _ID.finditer(runs) if match[1] == "run"],
+        }
         discovery = self.api.get("/opendsr/v2/discovery").text
         self.stock.fingerprints = _PEM.findall(discovery)
 
