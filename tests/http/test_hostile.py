@@ -269,3 +269,15 @@ def test_a_trickle_does_not_keep_a_small_body_open(
             if b"body-too-slow" in answer:
                 break
     assert b" 408 " in answer.splitlines()[0]
+
+
+@pytest.mark.parametrize("seconds", [False, "5", 5.5, -1, 10**12])
+def test_how_long_an_old_secret_holds_is_said_by_a_whole_number_alone(
+    api: TestClient, seconds: Any
+) -> None:
+    hook = api.post(f"{API}/webhooks", json={"url": "https://receiver.example.org/hook"}).json()
+    own = api.get(f"{API}/keys").json()["items"][0]["id"]
+    for path in (f"/webhooks/{hook['id']}/rotate-secret", f"/keys/{own}/rotate"):
+        answer = api.post(API + path, json={"overlap_seconds": seconds})
+        assert_refused(answer, 422)
+        assert answer.json()["errors"][0]["field"] == "body.overlap_seconds"
