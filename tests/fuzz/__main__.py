@@ -1,6 +1,6 @@
 """`make fuzz`: tries every operation of openapi.json with generated calls, good ones and bad ones.
 
-    python -m tests.fuzz [--cases N] [--seed S] [--database sqlite|postgresql]
+    python -m tests.fuzz [--cases N] [--seed S] [--database sqlite|postgresql] [--operation ID]
 
 The service is started here, on data of its own: a request in every state, models, keys, webhooks.
 Schemathesis makes the calls from the description, and checks each answer against it: no 5xx, no

@@ -48,6 +48,8 @@ OF_ONE = {
     "change_policy": (r"body\.settings", r"body\.ladder is not valid"),
     # Columns must differ, and not be those that mean something else.
     "register_dataset": (r"body\.subject_columns is not valid",),
+    # Not in the future, and not more than ten years back.
+    "submit_erasure": ("^submitted_at ",),
     # Depends on when the request came.
     "extend_deadline": ("^notified_at lies ",),
     "opendsr_submit": OPENDSR,

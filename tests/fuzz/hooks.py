@@ -12,12 +12,15 @@ from typing import Any
 import schemathesis
 from schemathesis import Case, HookContext, Response
 from schemathesis.core.failures import Failure
+from schemathesis.generation import GenerationMode
 
+from tests.erasure.factories import submission
 from tests.fuzz.allowances import is_expected
 from tests.fuzz.stock import Stock
 
 _ID = re.compile(r"([a-z]{3})_[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_CASE = re.compile(r"case-[0-9]+")
 
 
 @dataclass
@@ -84,4 +87,17 @@ def _with_what_exists(case: Case, stock: Stock) -> Case:
             case.path_parameters[name] = known[choice // 8 % len(known)]
     case.query = replaced(case.query)
     case.body = replaced(case.body)
+    if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
+        _name_a_person(case.body, stock, choice)
     return case
+
+
+def _name_a_person(body: Any, stock: Stock, choice: int) -> None:
+    """One who is in the data, and has mostly not asked yet; else nearly every request would be
+    refused for an identity of a type that nothing registered has."""
+    if isinstance(body, dict) and "subjects" in body and choice % 8:
+        person = stock.persons[choice // 8 % len(stock.persons)]
+        body["subjects"] = submission(person)["subjects"]
+        body.pop("callback_urls", None)  # at a host that is no webhook's
+        if "external_id" in body and not _CASE.fullmatch(str(body["external_id"])):
+            body["external_id"] = f"case-{choice % 10**9}"
