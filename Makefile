@@ -69,6 +69,15 @@ TESTERS ?= 2
 test: $(VENV)/installed-dev ## ruff, mypy, import-linter and all tests; ARGS="-k erasure"
 	@$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
+$(VENV)/installed-fuzz: pyproject.toml | $(BIN)/pip
+	@echo "Installing the service, its checks and Schemathesis (minutes the first time, PyTorch is large)"
+	@$(PIP) install --editable '.[postgres,worker,dev,fuzz]' | $(SHOW)
+	@touch $@ $(VENV)/installed-dev $(VENV)/installed-worker
+
+.PHONY: fuzz
+fuzz: $(VENV)/installed-fuzz ## 20,000 generated calls of the API, checked against openapi.json; ARGS="--seed 2 --database postgresql"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 $(VENV)/installed-bench: pyproject.toml | $(BIN)/pip
 	@echo "Installing the worker and the benchmarks' data (minutes the first time, PyTorch is large)"
 	@$(PIP) install --editable '.[worker,bench]' | $(SHOW)

@@ -29,7 +29,8 @@ from app.erasure.suppression_endpoints import router as suppressions
 from app.http import problems
 from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
-from app.http.queries import said_once
+from app.http.methods import Methods
+from app.http.queries import plain_query
 from app.http.rates import Rates
 from app.http.reference import router as reference
 from app.http.slots import Slots
@@ -88,9 +89,14 @@ def prepare_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    problems.install(app)
-    once = Depends(said_once(except_for=frozenset({"state"})))
-    api = APIRouter(prefix=API, responses=problems.RESPONSES, dependencies=[once])
+    methods = Methods(app)
+    problems.install(app, methods)
+    query = Depends(plain_query(repeated=frozenset({"state"})))
+    api = APIRouter(
+        prefix=API,
+        responses=problems.RESPONSES,
+        dependencies=[Depends(methods.check), query],
+    )
     # What has a fixed place below `/erasure-requests` comes before what has an id there.
     cases = (
         bulk,

@@ -3,7 +3,7 @@
 The certificates of a case follow each other: the newest holds, and the others can still be read.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy import select
@@ -34,7 +34,36 @@ WAIT_SECONDS = 2.0
 SIGNED_SOON = {"Retry-After": "5"}
 # Of a case that still waits for a run or a person.
 LATER = {"Retry-After": "60"}
-BUNDLE = "The bundle, always the same bytes for the same certificate"
+_BUNDLE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The bundle, always the same bytes for the same certificate",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["envelope", "entry", "proof"],
+                    "properties": {
+                        "envelope": {
+                            "type": "object",
+                            "description": "DSSE over an in-toto Statement.",
+                            "required": ["payload", "payloadType", "signatures"],
+                        },
+                        "entry": {
+                            "type": "string",
+                            "description": "Base64 of the audit log's entry that holds the "
+                            "SHA-256 of the payload.",
+                        },
+                        "proof": {
+                            "type": "string",
+                            "description": "C2SP tlog-proof: where the entry stands, and under "
+                            "which checkpoint.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
 
 
 class UnknownCertificate(NotFound):
@@ -59,7 +88,7 @@ class Bundle(Response):
 @router.get(
     "/erasure-requests/{id}/certificate",
     response_class=Bundle,
-    responses={200: {"description": BUNDLE}},
+    responses=_BUNDLE,
 )
 def get_request_certificate(
     id: RequestId, caller: Reader, runtime: CurrentRuntime, now: Now
@@ -94,7 +123,7 @@ def list_request_certificates(
 @router.get(
     "/certificates/{id}",
     response_class=Bundle,
-    responses={200: {"description": BUNDLE}},
+    responses=_BUNDLE,
 )
 def get_certificate(id: CertificateId, caller: Reader, runtime: CurrentRuntime, now: Now) -> Bundle:
     """Any certificate, also one that a newer one replaces."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from app.canonical import Sha256
 from app.erasure.decision_tables import DecisionAction, ExtensionReason, HoldReason
@@ -13,6 +13,21 @@ from app.http.text import SEVERAL_LINES
 from app.http.times import Time
 from app.ids import ApiKeyId
 from app.registry.policy import Approval
+
+# GDPR Art. 17(3) and Art. 12(5)(6): what a refusal may rest on. The other codes are the service's.
+REFUSALS = frozenset(
+    {
+        ReasonCode.FREEDOM_OF_EXPRESSION,
+        ReasonCode.LEGAL_OBLIGATION,
+        ReasonCode.PUBLIC_HEALTH,
+        ReasonCode.ARCHIVING_OR_RESEARCH,
+        ReasonCode.LEGAL_CLAIMS,
+        ReasonCode.IDENTITY_NOT_VERIFIED,
+        ReasonCode.MANIFESTLY_UNFOUNDED,
+    }
+)
+# `refusing.check_reason` refuses the others, and names these.
+LegalReason = Annotated[ReasonCode, WithJsonSchema({"type": "string", "enum": sorted(REFUSALS)})]
 
 
 class _Input(BaseModel):
@@ -35,7 +50,7 @@ NoteText = Annotated[
 
 class RefuseRequest(_Input):
     reason_code: Annotated[
-        ReasonCode,
+        LegalReason,
         Field(description="GDPR Art. 17(3), Art. 12(5), or that the person could not be verified."),
     ]
     note: NoteText = None

@@ -1,19 +1,13 @@
 """Which requests a list, an export or a watcher asks for."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.erasure.states import RequestState
 from app.erasure.tables import Regulation
+from app.http.times import Time
 from app.ids import ModelId
-
-# No zone takes these out of the years that a clock can show.
-Moment = Annotated[
-    AwareDatetime,
-    Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(9000, 1, 1, tzinfo=UTC)),
-]
 
 
 class RequestFilter(BaseModel):
@@ -26,7 +20,7 @@ class RequestFilter(BaseModel):
         list[RequestState], Field(max_length=20, description="Any of these; repeat the parameter.")
     ] = []
     due_before: Annotated[
-        Moment | None, Field(description="An answer is due earlier than this. Earliest due first.")
+        Time | None, Field(description="An answer is due earlier than this. Earliest due first.")
     ] = None
     overdue: Annotated[
         bool | None,
@@ -34,7 +28,7 @@ class RequestFilter(BaseModel):
     ] = None
     model: Annotated[ModelId | None, Field(description="With an item on this model.")] = None
     updated_since: Annotated[
-        Moment | None,
+        Time | None,
         Field(
             description="Changed at this time or later. Unless due dates order the list, what "
             "changed first comes first."

@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from app.erasure import completion, decisions, holding, taking_out
+from app.erasure.decision_schemas import REFUSALS
 from app.erasure.decision_tables import DecisionAction
 from app.erasure.decisions import Decider, Note
 from app.erasure.states import ItemState, RequestState
@@ -10,19 +11,6 @@ from app.erasure.tables import ErasureRequest, ReasonCode
 from app.erasure.transitions import check_request_move, move_item
 from app.http.problems import FieldError, InvalidInput
 from app.keyring import Keyring
-
-# GDPR Art. 17(3) and Art. 12(5)(6): what a refusal may rest on. The other codes are the service's.
-REFUSALS = frozenset(
-    {
-        ReasonCode.FREEDOM_OF_EXPRESSION,
-        ReasonCode.LEGAL_OBLIGATION,
-        ReasonCode.PUBLIC_HEALTH,
-        ReasonCode.ARCHIVING_OR_RESEARCH,
-        ReasonCode.LEGAL_CLAIMS,
-        ReasonCode.IDENTITY_NOT_VERIFIED,
-        ReasonCode.MANIFESTLY_UNFOUNDED,
-    }
-)
 
 
 def check_reason(reason: ReasonCode | None) -> ReasonCode:

@@ -11,6 +11,7 @@ from app.erasure.decision_schemas import (
     DeadlineView,
     DecisionView,
     HoldView,
+    LegalReason,
     WaitView,
 )
 from app.erasure.recheck_schemas import LastRecheck
@@ -114,7 +115,7 @@ class DecideAction(_Input):
         SettingsOfMethod | None,
         Field(description="retry only: settings of the method that replace the planned ones."),
     ] = None
-    reason_code: ReasonCode | None = None
+    reason_code: LegalReason | None = None
 
 
 class ItemView(BaseModel):

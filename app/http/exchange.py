@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.http.problems import Problem
+from app.http.problems import BodyTooSlow
 
 log = logging.getLogger("lotus.http")
 
@@ -28,12 +28,6 @@ NDJSON = "application/x-ndjson"
 TAKING_SECONDS = 60.0
 
 Say = Callable[[Iterable[dict[str, Any]]], Awaitable[None]]
-
-
-class BodyTooSlow(Problem):
-    status = 408
-    code = "body-too-slow"
-    title = "The body came too slowly"
 
 
 class Body:

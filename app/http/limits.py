@@ -1,4 +1,4 @@
-"""How much a caller may send: the size of a body, and how deeply its JSON may nest.
+"""How much a caller may send, and how slowly: the size of a body, how deeply its JSON may nest.
 
 An upload, of a file or of many requests, is counted while it streams to its endpoint. Every other
 body is small: it is read here, whole, before anything is parsed.
@@ -8,15 +8,26 @@ import json
 import re
 from typing import Any
 
+import anyio
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.problems import MEDIA_TYPE, BodyTooLarge, MalformedJson, Problem
+from app.http.problems import (
+    MEDIA_TYPE,
+    BodyTooLarge,
+    BodyTooSlow,
+    MalformedJson,
+    Problem,
+)
 
 UPLOADS = "/api/v1/artifacts/"
 BULK = "/api/v1/erasure-requests/bulk"
 # Python's parser and encoder recurse; no schema of ours comes near this depth.
 DEEPEST_JSON = 32
+# How long a small body may take as a whole, and a file from one piece to the next. A connection
+# costs its caller nothing.
+BODY_SECONDS = 60.0
+PAUSE_SECONDS = 60.0
 
 # Ends at the body's end too, and never gives back what it took: from each quote it reads once.
 _JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -36,12 +47,15 @@ class BodyLimits:
             await self.app(scope, receive, send)
             return
         try:
-            if scope["path"].startswith(UPLOADS) or scope["path"] == BULK:
+            if scope["path"].startswith(UPLOADS):
+                _check_declared(scope, self.max_upload_bytes)
+                inner = _steady(_counted(receive, self.max_upload_bytes))
+            elif scope["path"] == BULK:  # which looks at the time itself
                 _check_declared(scope, self.max_upload_bytes)
                 inner = _counted(receive, self.max_upload_bytes)
             else:
                 _check_declared(scope, self.max_body_bytes)
-                inner = await _checked_body(receive, self.max_body_bytes)
+                inner = await _in_time(receive, self.max_body_bytes)
         except Problem as problem:
             await _refuse(problem, scope, receive, send)
             return
@@ -73,6 +87,30 @@ def _counted(receive: Receive, limit: int) -> Receive:
         return message
 
     return counted
+
+
+def _steady(receive: Receive) -> Receive:
+    """Raises BodyTooSlow into the endpoint that waits too long for the next piece. Once the body is
+    over, what comes is that the caller has gone, whenever that is."""
+    over = False
+
+    async def steady() -> Message:
+        nonlocal over
+        if over:
+            return await receive()
+        with anyio.move_on_after(PAUSE_SECONDS):
+            message = await receive()
+            over = not message.get("more_body", False)
+            return message
+        raise _too_slow()
+
+    return steady
+
+
+async def _in_time(receive: Receive, limit: int) -> Receive:
+    with anyio.move_on_after(BODY_SECONDS):
+        return await _checked_body(receive, limit)
+    raise _too_slow()
 
 
 async def _checked_body(receive: Receive, limit: int) -> Receive:
@@ -154,6 +192,12 @@ def _too_large(limit: int) -> BodyTooLarge:
     # What is left of the body stays unread, so the connection cannot be used again.
     return BodyTooLarge(
         f"The body may have at most {limit} bytes.", headers={"Connection": "close"}
+    )
+
+
+def _too_slow() -> BodyTooSlow:
+    return BodyTooSlow(
+        "Send the rest of the body without long pauses.", headers={"Connection": "close"}
     )
 
 

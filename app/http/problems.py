@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
+from app.http.methods import Methods
 from app.http.times import FIRST_YEAR, LAST_YEAR
 
 log = logging.getLogger("lotus.http")
@@ -89,6 +90,12 @@ class MalformedJson(Problem):
     status = 400
     code = "malformed-json"
     title = "The body is not valid JSON"
+
+
+class BodyTooSlow(Problem):
+    status = 408
+    code = "body-too-slow"
+    title = "The body came too slowly"
 
 
 class BodyTooLarge(Problem):
@@ -182,7 +189,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 _TITLES = {401: "Not authenticated", 404: "Not found", 405: "Method not allowed"}
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, methods: Methods) -> None:
     @app.exception_handler(Problem)
     def known(request: Request, problem: Problem) -> JSONResponse:
         return answer(problem)
@@ -214,6 +221,9 @@ def install(app: FastAPI) -> None:
             # What FastAPI raises for a body that it cannot decode or parse.
             return answer(MalformedJson("The body could not be parsed as JSON."))
         title = _TITLES.get(error.status_code, "The request was refused")
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(methods.of(request.scope["path"]))
         document = ProblemDocument(
             type=TYPE_PREFIX + title.lower().replace(" ", "-"),
             title=title,
@@ -224,5 +234,5 @@ def install(app: FastAPI) -> None:
             document.model_dump(exclude_none=True),
             status_code=error.status_code,
             media_type=MEDIA_TYPE,
-            headers={"Cache-Control": "no-store", **(error.headers or {})},
+            headers={"Cache-Control": "no-store", **headers},
         )

@@ -185,8 +185,13 @@ def _inlined(part: Any, definitions: dict[str, Any]) -> Any:
     return [_inlined(one, definitions) for one in part] if isinstance(part, list) else part
 
 
-def _body() -> dict[str, Any]:
+def _body(version: Version) -> dict[str, Any]:
     schema = DataSubjectRequest.model_json_schema()
+    if version is V2:
+        schema["required"].append("regulation")
+        (schema["properties"]["regulation"],) = [
+            one for one in schema["properties"]["regulation"]["anyOf"] if one != {"type": "null"}
+        ]
     content = {reading.JSON_TYPE: {"schema": _inlined(schema, schema.get("$defs", {}))}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -205,7 +210,7 @@ def _router() -> APIRouter:
             status_code=status.HTTP_201_CREATED,
             name=f"opendsr_submit{suffix}",
             response_model=Receipt,
-            openapi_extra=_body(),
+            openapi_extra=_body(version),
         )
         add(one, show, name=f"opendsr_show{suffix}", response_model=Status)
         add(

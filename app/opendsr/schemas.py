@@ -6,7 +6,15 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    WithJsonSchema,
+)
 
 from app.erasure.named_samples import MOST_SAMPLES
 from app.erasure.tables import LegalGround, Regulation
@@ -64,7 +72,11 @@ def _unicode(value: str) -> str:
 
 
 AnyTime = Annotated[Time, Field(strict=False)]
-SubjectRequestId = Annotated[UUID, BeforeValidator(_uuid)]
+SubjectRequestId = Annotated[
+    UUID,
+    BeforeValidator(_uuid),
+    WithJsonSchema({"type": "string", "format": "uuid", "pattern": _UUID4}),
+]
 SampleId = Annotated[
     str,
     Field(min_length=1, max_length=LONGEST_SAMPLE_ID),

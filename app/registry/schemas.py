@@ -78,7 +78,9 @@ class RegisterDataset(_Input):
     task: Task
     artifact: Annotated[Sha256, Field(description="A Parquet manifest that you have uploaded.")]
     class_names: Annotated[
-        list[Name], Field(min_length=2, max_length=20_000), AfterValidator(_distinct)
+        list[Name],
+        Field(min_length=2, max_length=20_000, json_schema_extra={"uniqueItems": True}),
+        AfterValidator(_distinct),
     ]
     subject_columns: Annotated[
         list[DeclareSubjectColumn],

@@ -39,7 +39,12 @@ class CreateWebhook(_Input):
 class RotateWebhookSecret(_Input):
     overlap_seconds: Annotated[
         int,
-        Field(ge=0, le=WEEK, description="How long messages are signed with the old one as well."),
+        Field(
+            strict=True,
+            ge=0,
+            le=WEEK,
+            description="How long messages are signed with the old one as well.",
+        ),
     ] = DAY
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from app.erasure.decision_schemas import REFUSALS
 from app.http.problems import MEDIA_TYPE
 from app.main import API, TAGS
 from tests.architecture.openapi import description
@@ -61,3 +62,42 @@ def test_every_call_with_a_key_says_so() -> None:
         "GET /opendsr/v2/discovery",
         "GET /opendsr/certificates/{fingerprint}.pem",
     }
+
+
+def schema(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(description())["components"]["schemas"][name]
+    return found
+
+
+def body_of(name: str) -> dict[str, Any]:
+    (content,) = operations()[name]["requestBody"]["content"].values()
+    found: dict[str, Any] = content["schema"]
+    return found
+
+
+def test_a_refusal_s_reasons_are_those_that_the_law_gives() -> None:
+    reason = schema("RefuseRequest")["properties"]["reason_code"]
+    assert reason["enum"] == sorted(REFUSALS)
+    either = schema("DecideAction")["properties"]["reason_code"]["anyOf"]
+    assert either == [{"type": "string", "enum": sorted(REFUSALS)}, {"type": "null"}]
+
+
+def test_a_certificate_is_described_as_the_bundle_that_it_is() -> None:
+    for path in ("certificates/{id}", "erasure-requests/{id}/certificate"):
+        answer = operations()[f"GET {API}/{path}"]["responses"]["200"]
+        bundle = answer["content"]["application/json"]["schema"]
+        assert bundle["type"] == "object"
+        assert set(bundle["required"]) == {"envelope", "entry", "proof"}
+
+
+def test_each_version_of_opendsr_requires_what_it_does_of_a_request() -> None:
+    first = body_of("POST /opendsr/v1/opengdpr_requests")
+    second = body_of("POST /opendsr/v2/requests")
+    assert set(second["required"]) - set(first["required"]) == {"regulation"}
+    assert second["properties"]["regulation"].get("enum")
+    for body in (first, second):
+        assert "-4[0-9a-f]{3}-" in body["properties"]["subject_request_id"]["pattern"]
+
+
+def test_class_names_are_said_to_differ() -> None:
+    assert schema("RegisterDataset")["properties"]["class_names"]["uniqueItems"] is True
