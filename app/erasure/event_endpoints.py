@@ -1,6 +1,6 @@
 """`/erasure-requests/{id}/events` and `/runs/{id}/events`: what changes, as it changes."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -29,7 +29,7 @@ LastEventId = Annotated[
         description="The id of the last event that arrived. Nothing is sent until there is news.",
     ),
 ]
-_DESCRIBED = {
+_DESCRIBED: dict[int | str, dict[str, Any]] = {
     200: {"description": "A stream of events.", "content": {events.MEDIA_TYPE: {}}},
     204: {"description": "It has ended, and the client has seen its last event."},
 }
@@ -38,7 +38,7 @@ _DESCRIBED = {
 @router.get(
     "/erasure-requests/{id}/events",
     response_class=Response,
-    responses=_DESCRIBED,  # type: ignore[arg-type]
+    responses=_DESCRIBED,
     tags=["erasure requests"],
 )
 async def follow_erasure(
@@ -57,7 +57,7 @@ async def follow_erasure(
 @router.get(
     "/runs/{id}/events",
     response_class=Response,
-    responses=_DESCRIBED,  # type: ignore[arg-type]
+    responses=_DESCRIBED,
     tags=["runs"],
 )
 async def follow_run(

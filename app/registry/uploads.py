@@ -9,8 +9,8 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.http.problems import Unavailable
-from app.http.sessions import CurrentRuntime, Now
-from app.keys.auth import Caller, require
+from app.http.sessions import Clock, CurrentRuntime, Now
+from app.keys.auth import Caller, require, require_still_valid
 from app.keys.scopes import Scope
 from app.registry.artifacts import (
     DigestMismatched,
@@ -44,6 +44,7 @@ async def upload_artifact(
     caller: Annotated[Caller, Depends(require(Scope.REGISTRY_WRITE))],
     runtime: CurrentRuntime,
     now: Now,
+    clock: Clock,
 ) -> ArtifactView:
     """Stages a manifest or a weights file. 200 if you have sent the same content before; what you
     send is read and checked all the same."""
@@ -53,6 +54,7 @@ async def upload_artifact(
     try:
         with await run_in_threadpool(runtime.artifacts.receive, owner, sha256) as upload:
             await _stream(request, upload)
+            await run_in_threadpool(_check, runtime, caller, clock())
             await run_in_threadpool(upload.finish)
             size = upload.size
     except DigestMismatch:
@@ -75,6 +77,12 @@ async def _stream(request: Request, upload: Upload) -> None:
             await run_in_threadpool(upload.write, bytes(waiting))
             waiting.clear()
     await run_in_threadpool(upload.write, bytes(waiting))
+
+
+def _check(runtime: Runtime, caller: Caller, now: datetime) -> None:
+    """An upload lasts, and nothing is kept of one whose key was revoked meanwhile."""
+    with runtime.database.read() as session:
+        require_still_valid(session, caller, now=now)
 
 
 def _note(

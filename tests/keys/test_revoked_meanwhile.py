@@ -1,7 +1,9 @@
 """A key that is revoked while its own call waits for the database."""
 
+import hashlib
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,3 +68,32 @@ def test_a_key_may_revoke_itself(anonymous: TestClient, make_key: MakeKey) -> No
     answer = anonymous.delete(f"{KEYS}/{listed['id']}", headers=bearer(own))
     assert answer.status_code == 200 and not answer.json()["valid"]
     assert anonymous.get(KEYS, headers=bearer(own)).status_code == 401
+
+
+def test_nothing_is_kept_of_an_upload_whose_key_was_revoked_while_it_came(
+    anonymous: TestClient, make_key: MakeKey, runtime: Runtime
+) -> None:
+    make_key()
+    leaked = make_key()
+    with runtime.database.read() as session:
+        key = session.scalars(select(ApiKey).order_by(ApiKey.id.desc())).first()
+        assert key is not None
+    body = b"rows " * 1000
+
+    def slowly() -> Iterator[bytes]:
+        yield body[:1000]
+        with runtime.database.write() as session:
+            changing.revoke(
+                session,
+                key.id,
+                controller=key.controller_id,
+                actor="operator",
+                now=datetime.now(UTC),
+            )
+        yield body[1000:]
+
+    path = f"/api/v1/artifacts/{hashlib.sha256(body).hexdigest()}"
+    answer = anonymous.put(path, content=slowly(), headers=bearer(leaked))
+    assert answer.status_code == 401, answer.text
+    staging = runtime.settings.staging_dir
+    assert [one for one in staging.rglob("*") if one.is_file()] == []
