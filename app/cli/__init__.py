@@ -1,8 +1,7 @@
 """`lotus`: the command line.
 
 Commands talk to a running service through the client. Only serve, worker, migrate, controllers,
-keys,
-signing-keys, audit, opendsr and doctor work on the data itself, and verify needs neither.
+keys, signing-keys, audit, opendsr and doctor work on the data itself, and verify needs neither.
 """
 
 import sys
@@ -11,6 +10,7 @@ import typer
 
 from app.cli import (
     case_files,
+    controllers,
     deciding,
     demo,
     doctor,
@@ -41,7 +41,7 @@ commands.command()(serve.serve)
 commands.add_typer(fleet.worker, name="worker")
 commands.command()(demo.demo)
 commands.command()(on_the_data.migrate)
-commands.add_typer(keys.controllers, name="controllers")
+commands.add_typer(controllers.controllers, name="controllers")
 commands.add_typer(keys.keys, name="keys")
 commands.add_typer(registering.datasets, name="datasets")
 commands.add_typer(registering.models, name="models")

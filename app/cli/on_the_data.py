@@ -2,6 +2,9 @@
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
+from app.http.problems import Problem
 from app.keyring import BadKey
 from app.migrate import Busy, UnknownRevision, is_current, upgrade
 from app.runtime import Runtime
@@ -53,6 +57,18 @@ def open_runtime(*, up_to_date: bool) -> Runtime:
     except ArgumentError:
         raise Failure("LOTUS_DATABASE_URL is not a database URL") from None
     return runtime
+
+
+@contextmanager
+def on_the_data() -> Iterator[tuple[Runtime, datetime]]:
+    """The data and the time; what the service would answer as a problem is one line here."""
+    runtime = open_runtime(up_to_date=False)
+    try:
+        yield runtime, datetime.now(UTC)
+    except Problem as problem:
+        raise Failure(f"{problem.title}: {problem.detail}") from None
+    finally:
+        runtime.close()
 
 
 def migrate(

@@ -1,11 +1,14 @@
 """`lotus controllers` and `lotus keys`, which need no key and no service."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from app.audit.tables import PendingEntry
 from app.config import Settings
 from app.keys import service
 from app.runtime import Runtime
@@ -81,6 +84,25 @@ def test_a_controller_s_jurisdiction_is_set_changed_and_taken_back(here: Lotus) 
         assert here("controllers", "set", "Acme", "--jurisdiction", place).code == 0
         (listed,) = here("controllers", "list").document["items"]
         assert listed["jurisdiction"] == kept
+
+
+def test_the_log_knows_who_was_added_and_whose_holidays_count_from_when_on(
+    here: Lotus, tmp_path: Path
+) -> None:
+    """They decide when answers are due."""
+    here("controllers", "create", "Acme", "--jurisdiction", "DE")
+    for place in ("FR", "FR", "none"):
+        here("controllers", "set", "Acme", "--jurisdiction", place)
+    runtime = Runtime.open(Settings(data_dir=tmp_path / "data"))
+    with runtime.database.read() as session:
+        found = [json.loads(one) for one in session.scalars(select(PendingEntry.body))]
+    runtime.close()
+    said = [(one["kind"], one["facts"]["jurisdiction"]) for one in found]
+    assert said == [
+        ("keys:controller:created", "DE"),
+        ("keys:jurisdiction:changed", "FR"),
+        ("keys:jurisdiction:changed", None),
+    ]
 
 
 @pytest.mark.parametrize("place", ["ZZ", "DE-ZZ", "de", "Germany", "DE-", "", "../x", "D\u00cb"])

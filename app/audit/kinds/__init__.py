@@ -17,13 +17,16 @@ from app.audit.kinds.base import (
     key_actor,
     worker_actor,
 )
-from app.audit.kinds.erasure import (
-    CandidateKept,
-    CaseRelapsed,
+from app.audit.kinds.deciding import (
     DeadlineExtended,
     DeadlineNeared,
     DeadlinePaused,
     DeadlineResumed,
+    RequestDecided,
+)
+from app.audit.kinds.erasure import (
+    CandidateKept,
+    CaseRelapsed,
     ItemMoved,
     LinksCut,
     ModelPaused,
@@ -31,7 +34,6 @@ from app.audit.kinds.erasure import (
     RecheckFinished,
     RecheckMissed,
     RequestClosed,
-    RequestDecided,
     RequestMoved,
     RequestReceived,
     RunFormed,
@@ -48,7 +50,15 @@ from app.audit.kinds.evidence import (
     ExportBegun,
     ExportEnded,
 )
-from app.audit.kinds.keys import KeyCreated, KeyRevoked, KeyRotated, KeyUsed, LoginRefused
+from app.audit.kinds.keys import (
+    ControllerCreated,
+    JurisdictionChanged,
+    KeyCreated,
+    KeyRevoked,
+    KeyRotated,
+    KeyUsed,
+    LoginRefused,
+)
 from app.audit.kinds.registry import (
     DatasetInvalid,
     DatasetReady,
@@ -89,6 +99,7 @@ __all__ = [
     "CaseRelapsed",
     "CertificateRead",
     "CertificateWritten",
+    "ControllerCreated",
     "DatasetInvalid",
     "DatasetReady",
     "DatasetRegistered",
@@ -100,6 +111,7 @@ __all__ = [
     "ExportEnded",
     "Facts",
     "ItemMoved",
+    "JurisdictionChanged",
     "KeyCreated",
     "KeyRevoked",
     "KeyRotated",

@@ -52,6 +52,8 @@ class Kind(StrEnum):
     POLICY_CHANGED = "registry:policy:changed"
     SHARD_REWRITTEN = "registry:shard:rewritten"
     ARTIFACT_DESTROYED = "storage:artifact:destroyed"
+    CONTROLLER_CREATED = "keys:controller:created"
+    JURISDICTION_CHANGED = "keys:jurisdiction:changed"
     KEY_CREATED = "keys:key:created"
     KEY_ROTATED = "keys:key:rotated"
     KEY_REVOKED = "keys:key:revoked"
@@ -78,6 +80,8 @@ SERVICE = "service"
 OPERATOR = "operator"
 Actor = Annotated[str, Field(pattern=r"^((key|worker)_[0-9a-f]{32}|service|operator)$")]
 WorkerName = Annotated[str, Field(pattern=r"^worker_[0-9a-f]{32}$")]
+# ISO 3166: whose public holidays a due date is reckoned with.
+Place = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 ScopeName = Annotated[str, Field(pattern=r"^[a-z]+:[a-z]+$")]
 
 

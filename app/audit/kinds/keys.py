@@ -1,12 +1,31 @@
-"""Bodies of what happens to API keys."""
+"""Bodies of what happens to controllers and their API keys."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from app.audit.kinds.base import Actor, Facts, Kind, ScopeName
+from app.audit.kinds.base import Actor, Facts, Kind, Place, ScopeName
 from app.canonical import Count, Instant
 from app.ids import ApiKeyId, ControllerId
+
+
+class ControllerCreated(Facts):
+    """By the operator; not of the default one, which a service begins with."""
+
+    kind = Kind.CONTROLLER_CREATED
+    controller: ControllerId
+    jurisdiction: Place | None
+    actor: Actor
+
+
+class JurisdictionChanged(Facts):
+    """Whose public holidays count for the due dates of requests that come from now on."""
+
+    kind = Kind.JURISDICTION_CHANGED
+    controller: ControllerId
+    from_jurisdiction: Place | None
+    jurisdiction: Place | None
+    actor: Actor
 
 
 class KeyCreated(Facts):
