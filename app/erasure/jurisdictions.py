@@ -5,6 +5,7 @@ everybody. Local ones (of a town), bank holidays and days that are only observed
 """
 
 from collections.abc import Container
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import Annotated
@@ -21,13 +22,40 @@ class UnknownJurisdiction(ValueError):
     """Nobody knows the holidays of this place."""
 
 
-@cache
+@dataclass(frozen=True)
+class _Days:
+    """The holidays of a place."""
+
+    country: str
+    part: str | None
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and day in _of_year(self.country, self.part, day.year)
+
+
 def holidays_of(jurisdiction: str | None) -> Container[date]:
     """None: no day is a holiday, which never makes a deadline later than the law does."""
     if jurisdiction is None:
         return frozenset()
     country, _, part = jurisdiction.partition("-")
+    if part not in ("", *_parts_of(country)):
+        raise UnknownJurisdiction(jurisdiction)
+    return _Days(country, part or None)
+
+
+@cache
+def _parts_of(country: str) -> frozenset[str]:
     try:
-        return holidays.country_holidays(country, subdiv=part or None, observed=False)
+        found = holidays.country_holidays(country)
     except NotImplementedError:
-        raise UnknownJurisdiction(jurisdiction) from None
+        raise UnknownJurisdiction(country) from None
+    return frozenset(found.subdivisions)
+
+
+@cache
+def _of_year(country: str, part: str | None, year: int) -> frozenset[date]:
+    """Whole before anybody sees it: the library's own objects take a year in while others ask, who
+    would then find no holiday in it."""
+    return frozenset(
+        holidays.country_holidays(country, subdiv=part, years=year, expand=False, observed=False)
+    )

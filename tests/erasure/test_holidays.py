@@ -1,8 +1,11 @@
 """Whose public holidays a request's due dates are reckoned with."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
+import holidays
 import pytest
 from sqlalchemy import select
 
@@ -40,6 +43,21 @@ def test_holidays_are_those_of_the_place(place: str | None, day: date, off: bool
 def test_a_place_that_nobody_knows_is_refused(place: str) -> None:
     with pytest.raises(UnknownJurisdiction):
         holidays_of(place)
+
+
+def test_who_asks_while_a_year_is_being_taken_in_finds_its_holidays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    christmas = date(2071, 12, 25)
+    populate = holidays.HolidayBase._populate
+
+    def slowly(days: holidays.HolidayBase, year: int) -> None:
+        time.sleep(0.05)
+        populate(days, year)
+
+    monkeypatch.setattr(holidays.HolidayBase, "_populate", slowly)
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(lambda _: christmas in holidays_of("PT"), range(8)))
 
 
 def test_the_controller_s_holidays_move_the_date_and_stay_with_the_request(
