@@ -120,9 +120,11 @@ def test_a_call_is_logged_by_its_route_with_the_id_that_was_answered(
 ) -> None:
     caplog.set_level("INFO", "lotus.http")
     caplog.handler.setFormatter(JsonLines())
-    answer = api.get(f"/api/v1/erasure-requests/req_{'0' * 32}?note={JANE}")
-    (line,) = [json.loads(text) for text in caplog.text.splitlines()]
-    assert line["route"] == "/erasure-requests/{id}"
-    assert line["status"] == answer.status_code == 404
-    assert line["request_id"] == answer.headers["x-request-id"]
+    path = f"/api/v1/erasure-requests/req_{'0' * 32}"
+    answers = [api.get(path), api.get(path, params={"note": JANE})]
+    lines = [json.loads(text) for text in caplog.text.splitlines()]
+    assert [line["route"] for line in lines] == ["/erasure-requests/{id}"] * 2
+    assert [line["status"] for line in lines] == [one.status_code for one in answers] == [404, 422]
+    ids = [line["request_id"] for line in lines]
+    assert ids == [one.headers["x-request-id"] for one in answers]
     assert JANE not in caplog.text
