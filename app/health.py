@@ -10,9 +10,8 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrate
-from app.erasure.worker_tables import Worker, WorkerRole
+from app.erasure.worker_tables import SILENCE, Worker, WorkerRole
 from app.http.sessions import CurrentRuntime, Now
-from app.metrics.figures import WORKER_SILENCE
 from app.registry import pseudonym_keys
 from app.restore.service import is_paused
 from app.runtime import Runtime
@@ -99,7 +98,7 @@ def _workers(runtime: Runtime, now: datetime) -> Check:
         with runtime.database.read() as session:
             heard = set(
                 session.scalars(
-                    select(Worker.role).where(Worker.heartbeat_at > now - WORKER_SILENCE).distinct()
+                    select(Worker.role).where(Worker.heartbeat_at > now - SILENCE).distinct()
                 )
             )
     except SQLAlchemyError:

@@ -40,6 +40,8 @@ from app.metrics.endpoints import router as metrics
 from app.metrics.timings import Timings
 from app.opendsr.endpoints import router as opendsr
 from app.opendsr.speaking import Speaking
+from app.overview.endpoints import router as overview
+from app.overview.keeping import Overviews
 from app.registry.endpoints import router as registry
 from app.restore.watch import watching
 from app.runtime import Runtime
@@ -49,6 +51,7 @@ from app.webhooks.endpoints import router as webhooks
 API = "/api/v1"
 # In the order in which the documentation shows them.
 TAGS = {
+    "overview": "Everything at a glance, for dashboards that poll.",
     "erasure requests": "Submit, follow, decide and cancel deletion requests.",
     "certificates": "What was done and measured, signed, to be checked offline.",
     "runs": "What workers compute, with which figures and verdict.",
@@ -110,7 +113,7 @@ def prepare_app() -> FastAPI:
         rechecks,
         suppressions,
     )
-    for router in (*cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
+    for router in (overview, *cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
         api.include_router(router)
     app.include_router(api)
     app.include_router(opendsr)
@@ -139,6 +142,7 @@ def furnish(app: FastAPI, settings: Settings) -> None:
             "export_slots": Slots(4, 2, retry_after=10),
             "stream_slots": Slots(200, 50, retry_after=10),
             "following": Following(runtime, utc_now),
+            "overviews": Overviews(runtime),
         }
     )
     app.user_middleware = [

@@ -25,6 +25,7 @@ from client.answers.erasures import (
     Wait,
 )
 from client.answers.keys import ApiKey, NewApiKey
+from client.answers.overview import Overview
 from client.answers.registry import (
     Artifact,
     CurrentVersion,
@@ -90,6 +91,7 @@ __all__ = [
     "ModelImpact",
     "NewApiKey",
     "NewWebhook",
+    "Overview",
     "Pause",
     "PauseInterval",
     "Recheck",

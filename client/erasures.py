@@ -15,6 +15,7 @@ from client.answers.erasures import (
     ErasureSummary,
     ModelImpact,
 )
+from client.answers.overview import Overview
 from client.answers.runs import Recheck, RecheckSummary, Run, RunSummary
 from client.problems import LotusProblem
 from client.transport import API, Transport, polls
@@ -66,6 +67,10 @@ def filters(
 
 
 class ErasureCalls(Transport):
+    def overview(self) -> Overview:
+        """Everything at a glance; made once a second at most."""
+        return self.get(f"{API}/overview", Overview)
+
     def impact(
         self, subjects: Sequence[Subject], *, models: Sequence[str] | None = None
     ) -> list[ModelImpact]:

@@ -14,9 +14,8 @@ from app.doctor.findings import Finding, ok, problem, some, warning
 from app.erasure import breaker
 from app.erasure.states import LEASED_RUN, REQUEST, RUN, Owner, RequestState, RunState
 from app.erasure.tables import ErasureRequest, Run
-from app.erasure.worker_tables import Worker, WorkerRole
+from app.erasure.worker_tables import SILENCE, Worker, WorkerRole
 from app.ids import model_id, request_id, run_id
-from app.metrics.figures import WORKER_SILENCE
 from app.registry.tables import Model, ModelVersion, RegistrationState, VersionState
 from app.restore import service as restore
 
@@ -37,9 +36,7 @@ _ACTIONS_IN = {
 
 
 def workers(session: Session, *, now: datetime) -> Finding:
-    heard = Counter(
-        session.scalars(select(Worker.role).where(Worker.heartbeat_at > now - WORKER_SILENCE))
-    )
+    heard = Counter(session.scalars(select(Worker.role).where(Worker.heartbeat_at > now - SILENCE)))
     if not heard[WorkerRole.LOCAL] and not heard[WorkerRole.GPU]:
         return warning(
             "workers",

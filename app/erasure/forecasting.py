@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Pool, func, select
@@ -13,13 +14,12 @@ from app.erasure import batching, queue
 from app.erasure.expecting import NOTHING, Forecast, Work, forecast
 from app.erasure.states import LEASED_RUN, LIVE_RUN, ItemState, RequestState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
-from app.erasure.worker_tables import Worker, WorkerRole
+from app.erasure.worker_tables import SILENCE, Worker, WorkerRole
 from app.registry.tables import Model
 from app.restore import service as restore
 
 # How old a look at the queue may be: whoever polls many requests does not make it anew for each.
 FRESH_SECONDS = 5.0
-WORKER_SILENCE = timedelta(minutes=2)
 
 _AWAITED = (RequestState.RECEIVED, RequestState.SCHEDULED, RequestState.RUNNING)
 _DONE = (ItemState.PUBLISHED, ItemState.CANCELLED, ItemState.REFUSED)
@@ -36,7 +36,7 @@ def expected_at(
     left = [item for item in items if item.state not in _DONE]
     if request.state not in _AWAITED or not left:
         return None
-    seen = _present(session, now)
+    seen = present(session, now)
     ends = [_end_of(session, seen, item) for item in left]
     known = [end for end in ends if end is not None]
     return max(now, *known) if len(known) == len(ends) else None
@@ -48,10 +48,17 @@ def _end_of(session: Session, seen: Forecast, item: ErasureItem) -> datetime | N
     for name in (item.run_id, item.model_id):
         if name in seen.ends:
             return seen.ends[name]
-    return seen.end_of_next(item.model_id, queue.measured_run_time(session, item.model_id))
+    return end_of_next(session, seen, item.model_id)
 
 
-def _present(session: Session, now: datetime) -> Forecast:
+def end_of_next(session: Session, seen: Forecast, model: UUID) -> datetime | None:
+    """Of a run of the model that nobody has formed yet, behind everything that was `seen`."""
+    return seen.end_of_next(model, queue.measured_run_time(session, model))
+
+
+def present(session: Session, now: datetime) -> Forecast:
+    """The queue as it is, or was a moment ago. Runs are named by their id, and the batch that waits
+    for a model without a run by the model's."""
     pool = session.connection().engine.pool
     with _looking:
         at, seen = _looks.get(pool, (0.0, NOTHING))
@@ -69,7 +76,7 @@ def _look(session: Session, now: datetime) -> Forecast:
 
 def _workers(session: Session, now: datetime) -> int:
     there = select(func.count()).where(
-        Worker.heartbeat_at > now - WORKER_SILENCE,
+        Worker.heartbeat_at > now - SILENCE,
         Worker.role.in_([WorkerRole.LOCAL, WorkerRole.GPU]),
     )
     return session.scalars(there).one()

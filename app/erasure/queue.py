@@ -21,6 +21,7 @@ from app.registry.policy import Policy
 from app.registry.tables import Model
 from app.restore import service as restore
 
+DUE_SOON = timedelta(days=7)
 # Enough finished runs for a median that one odd run does not move.
 RUNS_MEASURED = 9
 

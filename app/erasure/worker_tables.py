@@ -1,6 +1,6 @@
 """Who works: each process that claims runs or keeps the time has a row, by which it is known."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, enum_text
 from app.ids import new_id
+
+# A worker that has not been heard of for so long is taken for gone.
+SILENCE = timedelta(minutes=2)
 
 
 class WorkerRole(StrEnum):

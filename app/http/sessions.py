@@ -18,7 +18,7 @@ from app.runtime import Runtime
 WRITERS = 16
 
 
-def current_runtime(request: Request) -> Runtime:
+async def current_runtime(request: Request) -> Runtime:
     runtime: Runtime = request.app.state.runtime
     return runtime
 
@@ -41,7 +41,7 @@ def _write(request: Request, runtime: CurrentRuntime) -> Iterator[Session]:
             still_allowed(session)
 
 
-def clock() -> Callable[[], datetime]:
+async def clock() -> Callable[[], datetime]:
     return utc_now
 
 

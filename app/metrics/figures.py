@@ -5,7 +5,7 @@ never a model, a controller or a person.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -16,19 +16,15 @@ from sqlalchemy.orm import Session
 from app.audit.checkpoints import is_rewound, unsealed_since
 from app.audit.tables import PendingEntry
 from app.erasure import breaker, rechecks
-from app.erasure.queue import effective_due, is_overdue
+from app.erasure.queue import DUE_SOON, effective_due, is_overdue
 from app.erasure.recheck_tables import LIVE, Recheck, RecheckState
 from app.erasure.states import LEASED_RUN, OPEN_REQUEST, RUN, RunState
 from app.erasure.tables import IS_OPEN, ErasureRequest, Run
-from app.erasure.worker_tables import Worker, WorkerRole
+from app.erasure.worker_tables import SILENCE, Worker, WorkerRole
 from app.registry.tables import Dataset, Model, ModelVersion, RegistrationState, VersionState
 from app.restore import service as restore
 from app.version import code_version
 from app.webhooks.tables import OPEN_DELIVERY, DeliveryState, WebhookDelivery
-
-DUE_SOON = timedelta(days=7)
-# A worker that has not been heard of for so long is taken for gone.
-WORKER_SILENCE = timedelta(minutes=2)
 
 
 def read(session: Session, *, now: datetime) -> Iterator[Metric]:
@@ -130,7 +126,7 @@ def _workers(session: Session, now: datetime) -> Iterator[Metric]:
     heard = dict(
         session.execute(
             select(Worker.role, func.count())
-            .where(Worker.heartbeat_at > now - WORKER_SILENCE)
+            .where(Worker.heartbeat_at > now - SILENCE)
             .group_by(Worker.role)
         ).all()
     )

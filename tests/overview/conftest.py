@@ -1,0 +1,3 @@
+from tests.erasure.conftest import cases, model
+
+__all__ = ["cases", "model"]
