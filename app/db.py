@@ -187,6 +187,13 @@ def _create_private(path: str | None) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
+def _say(connection: Connection, name: str, value: str) -> None:
+    """A setting of the connection, unless it is so already."""
+    if connection.info.get(name) != value:
+        connection.exec_driver_sql(f"PRAGMA {name} = {value}")
+        connection.info[name] = value
+
+
 def _prepare_sqlite(engine: Engine) -> None:
     # Writers of one process queue here: threads that fight over SQLite's own lock back off
     # blindly and starve each other.
@@ -214,9 +221,9 @@ def _prepare_sqlite(engine: Engine) -> None:
             raise OperationalError("BEGIN IMMEDIATE", None, TimeoutError("database is busy"))
         connection.info["lotus_turn"] = True
         try:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
             keys = "OFF" if connection.get_execution_options().get("lotus_rebuilds") else "ON"
-            connection.exec_driver_sql(f"PRAGMA foreign_keys = {keys}")  # not heard later
+            _say(connection, "busy_timeout", str(int(wait * 1000)))
+            _say(connection, "foreign_keys", keys)  # not heard later
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         except BaseException:
             connection.info.pop("lotus_turn", None)

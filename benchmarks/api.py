@@ -1,17 +1,20 @@
 """What the HTTP service costs beside the least that FastAPI and SQLAlchemy do for a call.
 
-    python -m benchmarks.api [--quick] [--database NAME ...] [--connections N] [--stored N]
-                             [--json PATH]
+    python -m benchmarks.api [--quick] [--overview] [--database NAME ...] [--connections N]
+                             [--stored N] [--json PATH]
 
 Intake      requests accepted a second, by as many connections, against a bare endpoint that puts
             one row in (`bare_api.py`); with key, idempotency, look-up, audit and due date
 Status      one request read again and again, against a bare endpoint that reads one row
-Stored      lists, filters and the export with so many requests stored, against the same service
-            with almost none; memory of the process before and after
+Overview    polls of `/overview` that are answered 304, against a bare endpoint without a database;
+            then 200 dashboards, each of which polls every two seconds
+Stored      lists, filters, the overview and the export with so many requests stored, against the
+            same service with almost none; memory of the process before and after
 Process     seconds until the first answer, and resident memory
 
-Each server is a process of its own with one worker of uvicorn; bare and whole take turns, and
-medians over the turns are given. Client and PostgreSQL share the machine with them.
+`--overview` leaves out intake, status and the export. Each server is a process of its own with one
+worker of uvicorn; bare and whole take turns, and medians over the turns are given. Client and
+PostgreSQL share the machine with them.
 """
 
 from __future__ import annotations
@@ -22,57 +25,27 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
-
-from sqlalchemy import insert, text
 
 from app import migrate
-from app.audit import kinds
-from app.config import Settings
-from app.db import Database
-from app.erasure.tables import ErasureRequest
 from app.ids import new_id
-from app.keys.scopes import ALL_SCOPES
-from app.keys.service import create_key, ensure_controller
-from app.runtime import Runtime
 from benchmarks.api_servers import Server, environment, serving
 from benchmarks.audit import databases, settings_for
-from benchmarks.http_load import Load, call, load
+from benchmarks.http_load import Load, call, load, poll
 from benchmarks.report import machine, table, write_json
-from tests.erasure.factories import add_dataset, add_model, people, submission
+from benchmarks.stored import PERSONS, fill, prepared
+from tests.erasure.factories import submission
 
 URL = "/api/v1/erasure-requests"
+OVERVIEW = "/api/v1/overview"
 WHOLE, BARE = "app.main:create_app", "benchmarks.bare_api:create_app"
-PERSONS = 2_000
-CHUNK = 10_000
-STATES = ("completed", "completed", "completed", "completed", "cancelled", "refused", "scheduled")
-
-
-def prepared(settings: Settings) -> tuple[str, UUID]:
-    """A key and its controller, in a service that knows some persons."""
-    runtime = Runtime.open(settings)
-    now = datetime.now(UTC)
-    try:
-        with runtime.database.write() as session:
-            owner = ensure_controller(session, "default", now=now)
-            _, key = create_key(
-                session,
-                runtime.keyring,
-                controller=owner.id,
-                name="benchmark",
-                scopes=ALL_SCOPES,
-                actor=kinds.OPERATOR,
-                now=now,
-            )
-            names = {f"person-{number}": 1 for number in range(PERSONS)}
-            add_model(session, add_dataset(runtime, session, people(**names)))
-        return key, owner.id
-    finally:
-        runtime.close()
+DASHBOARDS, EVERY_SECONDS = 200, 2.0
 
 
 def submit(key: str) -> Callable[[int], bytes]:
@@ -141,42 +114,59 @@ def against_bare(
     return found | compare("status", *taken, {200})
 
 
-def fill(database: Database, controller: UUID, count: int) -> None:
-    """Requests of the last three years in every state, as rows alone."""
-    now = datetime.now(UTC)
-    for start in range(0, count, CHUNK):
-        rows = []
-        for number in range(start, min(start + CHUNK, count)):
-            at = now - timedelta(days=1095) * (1 - number / count)
-            state = STATES[number % len(STATES)]
-            rows.append(
-                {
-                    "id": _id_at(at, number),
-                    "controller_id": controller,
-                    "external_id": f"CASE-{number}",
-                    "regulation": "gdpr",
-                    "state": state,
-                    "outcome": "unlearned" if state == "completed" else None,
-                    "submitted_at": at,
-                    "received_at": at,
-                    "due_at": at + timedelta(days=30),
-                    "paused": [],
-                    "approval": "none",
-                    "completed_at": at if state == "completed" else None,
-                    "closed_at": at if state == "completed" else None,
-                    "body_digest": number.to_bytes(32),
-                    "row_version": 1,
-                    "created_at": at,
-                    "updated_at": at,
-                }
-            )
-        with database.write() as session:
-            session.execute(insert(ErasureRequest), rows)
-        print(f"\r  {start + len(rows):,} requests", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    if not database.is_sqlite:
-        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as raw:
-            raw.execute(text("ANALYZE"))
+def overview_against_bare(
+    server: Server, bare: Server, key: str, given: argparse.Namespace
+) -> dict[str, Any]:
+    polls = call("GET", OVERVIEW, key=key, If_None_Match=_etag(server, key))
+    plain = call("GET", "/document")
+
+    def driven(port: int, one: bytes) -> Callable[[], Load]:
+        return lambda: load(
+            port, _always(one), connections=given.connections, seconds=given.seconds
+        )
+
+    taken = turns(driven(server.port, polls), driven(bare.port, plain), given.rounds)
+    return compare("overview", *taken, {200, 304})
+
+
+def polled(server: Server, key: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Many dashboards, while a request comes in every second."""
+    with _coming_in(server, key):
+        taken = poll(
+            server.port,
+            OVERVIEW,
+            key,
+            dashboards=DASHBOARDS,
+            every=EVERY_SECONDS,
+            seconds=given.polling,
+        )
+    assert set(taken.statuses) <= {200, 304}, taken.statuses
+    return {
+        "dashboards_polls": len(taken.seconds),
+        "dashboards_unchanged": taken.statuses[304],
+        "dashboards_p50_ms": taken.median,
+        "dashboards_p99_ms": taken.milliseconds(99),
+    }
+
+
+@contextmanager
+def _coming_in(server: Server, key: str) -> Iterator[None]:
+    over = threading.Event()
+
+    def send() -> None:
+        number = 0
+        while not over.wait(1.0):
+            number += 1
+            body = json.dumps(submission(f"person-{number}", external_id=new_id().hex)).encode()
+            _ask(server, URL, key, body)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        over.set()
+        sender.join()
 
 
 QUESTIONS = {
@@ -186,16 +176,22 @@ QUESTIONS = {
     "updated since": "?updated_since={yesterday}&limit=50",
     "one case number": "?external_id=CASE-1",
 }
+_POLL = "overview, poll"
 
 
 def asked(server: Server, key: str, given: argparse.Namespace) -> dict[str, float]:
     """Milliseconds of each question, 95th percentile, one at a time."""
     yesterday = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    wanted = {
+        name: call("GET", URL + query.format(yesterday=yesterday), key=key)
+        for name, query in QUESTIONS.items()
+        if not given.overview
+    }
+    wanted[_POLL] = call("GET", OVERVIEW, key=key, If_None_Match=_etag(server, key))
     found = {}
-    for name, query in QUESTIONS.items():
-        wanted = call("GET", URL + query.format(yesterday=yesterday), key=key)
-        taken = load(server.port, _always(wanted), connections=1, seconds=given.seconds / 2)
-        assert set(taken.statuses) == {200}, (name, taken.statuses)
+    for name, one in wanted.items():
+        taken = load(server.port, _always(one), connections=1, seconds=given.seconds)
+        assert set(taken.statuses) <= {200, 304}, (name, taken.statuses)
         found[name] = taken.milliseconds(95)
     return found
 
@@ -227,51 +223,58 @@ def measure(dialect: str, given: argparse.Namespace) -> dict[str, Any]:
     ):
         migrate.upgrade(database)
         settings = settings_for(database, Path(folder))
-        key, controller = prepared(settings)
-        variables = environment(settings)
+        known = prepared(settings)
+        key, variables = known.key, environment(settings)
         plain = {"BARE_DATABASE_URL": other.url.render_as_string(hide_password=False)}
         with serving(WHOLE, variables) as server, serving(BARE, plain) as bare:
             found |= {"ready_seconds": server.ready_seconds, "resident_mb_idle": server.resident_mb}
-            found |= against_bare(server, bare, key, given)
+            if not given.overview:
+                found |= against_bare(server, bare, key, given)
+            found |= overview_against_bare(server, bare, key, given)
+            found |= polled(server, key, given)
             found["resident_mb_loaded"] = server.resident_mb
             found["questions_few"] = asked(server, key, given)
-        fill(database, controller, given.stored)
+        fill(database, known, given.stored)
         with serving(WHOLE, variables) as server:
             found["questions_stored"] = asked(server, key, given)
-            found |= exported(server, key)
+            found |= {f"stored_{name}": v for name, v in polled(server, key, given).items()}
+            if not given.overview:
+                found |= exported(server, key)
     print(f"  {json.dumps(found)}", file=sys.stderr)
     return found
 
 
 def _made(server: Server, key: str) -> str:
-    import httpx2
-
-    answer = httpx2.post(
-        f"http://127.0.0.1:{server.port}{URL}",
-        json=submission("person-1"),
-        headers={"Authorization": f"Bearer {key}"},
-    )
-    identity: str = answer.json()["id"]
+    answer, _ = _ask(server, URL, key, json.dumps(submission("person-1")).encode())
+    identity: str = answer["id"]
     return identity
 
 
 def _made_bare(server: Server) -> str:
-    import httpx2
-
-    body = submission("person-1", external_id="one")
-    identity: str = httpx2.post(f"http://127.0.0.1:{server.port}/rows", json=body).json()["id"]
+    body = json.dumps(submission("person-1", external_id="one")).encode()
+    answer, _ = _ask(server, "/rows", None, body)
+    identity: str = answer["id"]
     return identity
 
 
-def _id_at(at: datetime, number: int) -> UUID:
-    """A UUID of version 7 of that time, so that ids are ordered as they would be."""
-    milliseconds = int(at.timestamp() * 1000)
-    return UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | number)
+def _etag(server: Server, key: str) -> str:
+    _, etag = _ask(server, OVERVIEW, key, None)
+    return etag
+
+
+def _ask(server: Server, path: str, key: str | None, body: bytes | None) -> tuple[Any, str]:
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    asked = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", body, headers)
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        return json.load(answer), answer.headers.get("ETag", "")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="short turns, 20,000 stored")
+    parser.add_argument("--overview", action="store_true", help="only what concerns the overview")
     parser.add_argument("--database", nargs="+", default=["sqlite", "postgresql"])
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--stored", type=int, help="requests; default: a million")
@@ -280,7 +283,7 @@ def main() -> None:
     for name in [name for name in os.environ if name.startswith("LOTUS_")]:
         del os.environ[name]
     given.stored = given.stored or (20_000 if given.quick else 1_000_000)
-    given.seconds, given.rounds = (2.0, 2) if given.quick else (8.0, 5)
+    given.seconds, given.rounds, given.polling = (2.0, 2, 10.0) if given.quick else (8.0, 5, 60.0)
     results = [measure(dialect, given) for dialect in given.database]
     said = machine()
     pressure = ", ".join(f"{value:.1f}" for value in os.getloadavg())
@@ -295,7 +298,10 @@ def _lines(results: list[dict[str, Any]], given: argparse.Namespace) -> list[tup
         return (title, *(format(row[name], form) for row in results))
 
     lines: list[tuple[str, ...]] = []
-    for name, title in (("intake", "accepted"), ("status", "status reads")):
+    titles = {"intake": "accepted", "status": "status reads", "overview": "overview polls"}
+    for name, title in titles.items():
+        if f"{name}_ratio" not in results[0]:
+            continue
         lines += [
             line(f"{title} a second, {given.connections} connections", f"{name}_per_second", ".0f"),
             line("  bare endpoint", f"{name}_bare_per_second", ".0f"),
@@ -303,6 +309,13 @@ def _lines(results: list[dict[str, Any]], given: argparse.Namespace) -> list[tup
             line("  p50, ms", f"{name}_p50_ms", ".1f"),
             line("  p99, ms", f"{name}_p99_ms", ".1f"),
             line("  p99, whole / bare", f"{name}_p99_ratio", ".2f"),
+        ]
+    for name, where in (("", "few stored"), ("stored_", f"{given.stored:,} stored")):
+        lines += [
+            line(f"{DASHBOARDS} dashboards, {where}: polls", f"{name}dashboards_polls", ".0f"),
+            line("  answered 304", f"{name}dashboards_unchanged", ".0f"),
+            line("  p50, ms", f"{name}dashboards_p50_ms", ".1f"),
+            line("  p99, ms", f"{name}dashboards_p99_ms", ".1f"),
         ]
     lines += [
         (
@@ -312,13 +325,16 @@ def _lines(results: list[dict[str, Any]], given: argparse.Namespace) -> list[tup
                 for row in results
             ),
         )
-        for name in QUESTIONS
+        for name in results[0]["questions_few"]
     ]
+    if "export_seconds" in results[0]:
+        lines += [
+            line("export of all, seconds", "export_seconds", ".1f"),
+            line("  MB resident before", "export_mb_before", ".0f"),
+            line("  MB resident after", "export_mb_after", ".0f"),
+        ]
     return [
         *lines,
-        line("export of all, seconds", "export_seconds", ".1f"),
-        line("  MB resident before", "export_mb_before", ".0f"),
-        line("  MB resident after", "export_mb_after", ".0f"),
         line("seconds until the first answer", "ready_seconds", ".2f"),
         line("MB resident, idle", "resident_mb_idle", ".0f"),
         line("MB resident, after the load", "resident_mb_loaded", ".0f"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import statistics
 import time
 from collections import Counter
@@ -80,21 +81,67 @@ async def _one(
         while (began := time.perf_counter()) < end:
             writer.write(calls(next(numbers)))
             async with asyncio.timeout(PATIENCE):
-                status = await _answer(reader)
+                status, _ = await _answer(reader)
             done.seconds.append(time.perf_counter() - began)
             done.statuses[status] += 1
     finally:
         writer.close()
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
-    """Reads one whole answer; its status."""
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    _, _, length = head.partition(b"\r\ncontent-length:")
+def poll(port: int, path: str, key: str, *, dashboards: int, every: float, seconds: float) -> Load:
+    """Dashboards on a connection each: a call every so many seconds, with what the last answer
+    said in `If-None-Match`. They begin one after the other within the first interval."""
+    return asyncio.run(_poll(port, path, key, dashboards, every, seconds))
+
+
+async def _poll(
+    port: int, path: str, key: str, dashboards: int, every: float, seconds: float
+) -> Load:
+    done = Load()
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(dashboards):
+            first = started + every * number / dashboards
+            group.create_task(_dashboard(port, path, key, first, every, started + seconds, done))
+    done.elapsed = time.perf_counter() - started
+    return done
+
+
+async def _dashboard(
+    port: int, path: str, key: str, first: float, every: float, end: float, done: Load
+) -> None:
+    await asyncio.sleep(first - time.perf_counter())
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    seen, planned = "", first
+    try:
+        while planned < end:
+            writer.write(call("GET", path, key=key, If_None_Match=seen))
+            async with asyncio.timeout(PATIENCE):
+                status, head = await _answer(reader)
+            # From when it should have been sent, so that a late one counts as what it was.
+            done.seconds.append(time.perf_counter() - planned)
+            done.statuses[status] += 1
+            seen = etag_of(head)
+            planned += every
+            await asyncio.sleep(planned - time.perf_counter())
+    finally:
+        writer.close()
+
+
+def etag_of(head: bytes) -> str:
+    found = re.search(rb"\r\netag: ([^\r]*)", head, re.IGNORECASE)
+    return found[1].decode() if found else ""
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Reads one whole answer; its status and its head."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    said = head.lower()
+    _, _, length = said.partition(b"\r\ncontent-length:")
     if length:
         await reader.readexactly(int(length.partition(b"\r\n")[0]))
-    elif b"transfer-encoding: chunked" in head:
+    elif b"transfer-encoding: chunked" in said:
         while size := int(await reader.readuntil(b"\r\n"), 16):
             await reader.readexactly(size + 2)
         await reader.readuntil(b"\r\n")
-    return int(head[9:12])
+    return int(head[9:12]), head

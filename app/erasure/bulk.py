@@ -162,7 +162,7 @@ class Bulk:
         try:
             with session.begin_nested():
                 submission = submission_of(row, self._caller, keyring)
-                request, is_new = intake.submit(session, keyring, submission, now=now)
+                request, is_new, _ = intake.submit(session, keyring, submission, now=now)
         except Problem as problem:
             return _refusal(number, problem)
         except OperationalError:

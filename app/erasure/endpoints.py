@@ -22,7 +22,7 @@ from app.erasure.tables import ErasureRequest
 from app.http.idempotency import KeyHeader, Once, RawBody
 from app.http.pages import DEFAULT_LIMIT, CursorText, Page, PageSize
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
-from app.ids import RequestId, request_id
+from app.ids import RequestId, new_id, request_id
 from app.keys.auth import Caller, require
 from app.keys.scopes import Scope
 
@@ -49,14 +49,19 @@ def submit_erasure(
     content, is answered with the first request; anything else under either is refused."""
     owner = caller.controller_id
     once = Once(runtime.keyring, owner, "erasure-body", owner.bytes + raw, key, now=now)
-    if (known := once.earlier(session)) is not None:
-        request = _owned(session, caller, known)
+    identity = new_id()
+    if (known := once.earlier(session, identity)) is not None:
+        accepted = intake.Accepted(_owned(session, caller, known), False)
     else:
         submission = submission_of(body, caller, runtime.keyring, raw=raw)
-        request, _ = intake.submit(session, runtime.keyring, submission, now=now)
-        once.created(session, request.id)
+        accepted = intake.submit(session, runtime.keyring, submission, identity=identity, now=now)
+        if not accepted.is_new:
+            once.created(session, accepted.request.id)
         bell.ring_after_commit(session, runtime.settings)
+    request = accepted.request
     response.headers["Location"] = f"/api/v1/erasure-requests/{request_id(request.id)}"
+    if accepted.items:
+        return views.of_new(session, request, accepted.items, now=now)
     return views.detail(session, request, now=now)
 
 

@@ -7,7 +7,7 @@ the first estimate.
 
 import heapq
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -29,11 +29,13 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """`ends` by the name of the work; `free_at` is when a worker has nothing more to do."""
+    """`ends` by the name of the work; `free_at` is when a worker has nothing more to do. `lengths`
+    are those of models that have no work yet, for whoever asks for them to remember."""
 
     ends: dict[Hashable, datetime | None]
     free_at: datetime | None
     models_free_at: dict[UUID, datetime]
+    lengths: dict[UUID, timedelta | None] = field(default_factory=dict)
 
     def end_of_next(self, model: UUID, length: timedelta | None) -> datetime | None:
         """Of a batch that begins to wait now, behind everything else."""

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -53,7 +54,9 @@ def _end_of(session: Session, seen: Forecast, item: ErasureItem) -> datetime | N
 
 def end_of_next(session: Session, seen: Forecast, model: UUID) -> datetime | None:
     """Of a run of the model that nobody has formed yet, behind everything that was `seen`."""
-    return seen.end_of_next(model, queue.measured_run_time(session, model))
+    if model not in seen.lengths:
+        seen.lengths[model] = queue.measured_run_time(session, model)
+    return seen.end_of_next(model, seen.lengths[model])
 
 
 def present(session: Session, now: datetime) -> Forecast:
@@ -63,7 +66,7 @@ def present(session: Session, now: datetime) -> Forecast:
     with _looking:
         at, seen = _looks.get(pool, (0.0, NOTHING))
         if not at or time.monotonic() - at > FRESH_SECONDS:
-            seen = _look(session, now)
+            seen = replace(_look(session, now), lengths={})
             _looks[pool] = (time.monotonic(), seen)
     return seen
 

@@ -1,10 +1,12 @@
 """From a deletion request to an erasure case: look up, store references, schedule the models."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Uuid, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -36,6 +38,30 @@ from app.keys.tables import Controller
 from app.registry.tables import Model
 from app.webhooks import service as callbacks
 
+# Made once: every request asks them, and to make such a statement costs more than to ask it.
+_NAMED = select(ErasureRequest).where(
+    ErasureRequest.controller_id == bindparam("controller", type_=Uuid()),
+    ErasureRequest.external_id == bindparam("external_id"),
+)
+_JURISDICTION = (
+    select(Controller.jurisdiction)
+    .where(Controller.id == bindparam("controller", type_=Uuid()))
+    .with_for_update(read=True)
+)
+_SUPPRESSED = (
+    select(SuppressionEntry.request_id)
+    .join(ErasureItem, ErasureItem.request_id == SuppressionEntry.request_id)
+    .where(
+        ErasureItem.state == ItemState.PUBLISHED,
+        SuppressionEntry.controller_id == bindparam("controller", type_=Uuid()),
+        SuppressionEntry.tag.in_(bindparam("tags", expanding=True)),
+        SuppressionEntry.until > bindparam("now"),
+    )
+    .order_by(SuppressionEntry.id.desc())
+    .limit(1)
+)
+_SUBJECTS: Any = RequestSubject.__table__
+
 
 class ExternalIdTaken(Problem):
     status = 409
@@ -43,31 +69,39 @@ class ExternalIdTaken(Problem):
     title = "The external id belongs to another request"
 
 
+class Accepted(NamedTuple):
+    """A request, whether it is new, and if so its items with the names of their models."""
+
+    request: ErasureRequest
+    is_new: bool
+    items: Sequence[tuple[ErasureItem, str]] = ()
+
+
 def submit(
-    session: Session, keyring: Keyring, submission: Submission, *, now: datetime
-) -> tuple[ErasureRequest, bool]:
-    """The request and whether it is new. The same external id with the same body is a repeat."""
+    session: Session,
+    keyring: Keyring,
+    submission: Submission,
+    *,
+    identity: UUID | None = None,
+    now: datetime,
+) -> Accepted:
+    """The same external id with the same body is a repeat. `identity` is for a new request."""
     check_external_id(submission)
     jurisdiction = _keep_models_still(session, submission.controller)
     repeated = _repeat(session, submission)
     if repeated is not None:
-        return repeated, False
+        return Accepted(repeated, False)
     submitted_at = submission_time(submission, now)
-    models = matching.models_in_scope(session, submission.controller, submission.models)
-    identity = new_id()
-    references = _references(session, keyring, submission, models, identity)
-    matches = matching.match(session, models, references)
-    earlier = _earlier_case(session, submission.controller, references, now)
-    # Samples that other requests took are this person's too: the item is published as covered by
-    # the run that took them, and certified with it. Only a closed case of the same person answers
-    # for them without one.
-    to_unlearn = [m for m in matches if m.found.train and not (m.covered and earlier)]
     due = deadlines.due_at(
         submitted_at,
         deadlines.LAWS[submission.regulation],
         holidays=holidays_of(jurisdiction),
     )
     check_wanted(submission.wanted_by, now=now, due_at=due)
+    models = matching.models_in_scope(session, submission.controller, submission.models)
+    identity = identity or new_id()
+    references = _references(session, keyring, submission, models, identity)
+    found = _Found.of(session, submission.controller, models, references, now)
     request = ErasureRequest(
         id=identity,
         controller_id=submission.controller,
@@ -82,57 +116,118 @@ def submit(
         jurisdiction=jurisdiction,
         remind_at=deadlines.first_reminder(due, now),
         paused=[],
-        approval=approving.asked_by(match.model for match in to_unlearn),
+        approval=approving.asked_by(match.model for match in found.to_unlearn),
         body_digest=submission.body_digest,
         model_scope=[model_id(m) for m in submission.models] if submission.models else None,
         submitted_by=submission.submitted_by,
+        row_version=1,
         created_at=now,
         updated_at=now,
     )
     try:
-        with session.begin_nested():
-            session.add(request)
+        with _undone_if_taken(session, submission):
+            items = _store(session, keyring, submission, request, references, found, now)
     except IntegrityError:
         # The same external id arrived twice at once: the other call has just committed.
         repeated = _repeat(session, submission)
         if repeated is None:
             raise
         named_samples.unlink(session, [one.subject_ref for one in references])
-        return repeated, False
-    _store_references(session, request, references)
-    if submission.accompany is not None:
-        submission.accompany(session, request)
-    if submission.callback_urls:
-        callbacks.name_callbacks(
-            session, submission.controller, request.id, submission.callback_urls, now=now
-        )
-    log.append(
-        session,
-        kinds.RequestReceived(
-            controller=controller_id(request.controller_id),
-            request=request_id(request.id),
-            regulation=request.regulation,
-            legal_ground=request.legal_ground,
-            submitted_at=request.submitted_at,
-            due_at=request.due_at,
-            jurisdiction=request.jurisdiction,
-            body_digest=request.body_digest.hex(),
-            identity_count=len(submission.identities),
-            item_count=len(to_unlearn),
-            actor=submission.actor,
-        ),
-        now=now,
-    )
+        return Accepted(repeated, False)
+    return Accepted(request, True, items)
+
+
+class _Found(NamedTuple):
+    """What there is of the person. `earlier` is the closed case that unlearned it, if any.
+
+    Samples that other requests took are this person's too: the item is published as covered by the
+    run that took them, and certified with it. Only a closed case of the same person answers for
+    them without one.
+    """
+
+    matches: Sequence[matching.Match]
+    earlier: UUID | None
+
+    @classmethod
+    def of(
+        cls,
+        session: Session,
+        controller: UUID,
+        models: Sequence[Model],
+        references: Sequence[Reference],
+        now: datetime,
+    ) -> "_Found":
+        matches = matching.match(session, models, references)
+        return cls(matches, _earlier_case(session, controller, references, now))
+
+    @property
+    def to_unlearn(self) -> list[matching.Match]:
+        return [m for m in self.matches if m.found.train and not (m.covered and self.earlier)]
+
+
+def _undone_if_taken(session: Session, submission: Submission) -> AbstractContextManager[object]:
+    """Of two calls with one external id at once the later one waits for the earlier, and finds at
+    its first write that the id is taken. On SQLite it has waited for its turn before it looked."""
+    if submission.external_id is None or session.get_bind().dialect.name == "sqlite":
+        return nullcontext()
+    return session.begin_nested()
+
+
+def _store(
+    session: Session,
+    keyring: Keyring,
+    submission: Submission,
+    request: ErasureRequest,
+    references: Sequence[Reference],
+    found: _Found,
+    now: datetime,
+) -> list[tuple[ErasureItem, str]]:
+    """All of it is written together, at the end."""
     cause = Cause(Event.SUBMITTED, submission.actor, now)
-    if to_unlearn:
-        for match in to_unlearn:
-            add_item(session, request, match.model, match.found, cause)
-        waits = RequestState.AWAITING_APPROVAL if request.is_unapproved else RequestState.SCHEDULED
-        move_request(session, request, waits, cause)
-    else:
-        _close_without_work(session, request, matches, earlier, cause)
+    items: list[tuple[ErasureItem, str]] = []
+    with session.no_autoflush:
+        session.add(request)
+        if submission.accompany is not None or submission.callback_urls:
+            session.flush()  # what is theirs refers to the request
+        if submission.accompany is not None:
+            submission.accompany(session, request)
+        if submission.callback_urls:
+            callbacks.name_callbacks(
+                session, submission.controller, request.id, submission.callback_urls, now=now
+            )
+            session.flush()
+        log.append(session, _received(request, submission, len(found.to_unlearn)), now=now)
+        if found.to_unlearn:
+            items = [
+                (add_item(session, request, match.model, match.found, cause), match.model.name)
+                for match in found.to_unlearn
+            ]
+            waits = request.is_unapproved
+            to = RequestState.AWAITING_APPROVAL if waits else RequestState.SCHEDULED
+            move_request(session, request, to, cause)
+        else:
+            _close_without_work(session, request, found, cause)
+        session.flush()
+        _store_references(session, request, references)
+    if not items:
         Statements(session, keyring).write(request, now=now)
-    return request, True
+    return items
+
+
+def _received(request: ErasureRequest, submission: Submission, items: int) -> kinds.RequestReceived:
+    return kinds.RequestReceived(
+        controller=controller_id(request.controller_id),
+        request=request_id(request.id),
+        regulation=request.regulation,
+        legal_ground=request.legal_ground,
+        submitted_at=request.submitted_at,
+        due_at=request.due_at,
+        jurisdiction=request.jurisdiction,
+        body_digest=request.body_digest.hex(),
+        identity_count=len(submission.identities),
+        item_count=items,
+        actor=submission.actor,
+    )
 
 
 def add_item(
@@ -140,6 +235,7 @@ def add_item(
 ) -> ErasureItem:
     """A scheduled item; the caller settles or moves the request."""
     item = ErasureItem(
+        id=new_id(),
         request_id=request.id,
         model_id=model.id,
         state=ItemState.SCHEDULED,
@@ -177,12 +273,8 @@ def _references(
 def _repeat(session: Session, submission: Submission) -> ErasureRequest | None:
     if submission.external_id is None:
         return None
-    earlier = session.scalar(
-        select(ErasureRequest).where(
-            ErasureRequest.controller_id == submission.controller,
-            ErasureRequest.external_id == submission.external_id,
-        )
-    )
+    named = {"controller": submission.controller, "external_id": submission.external_id}
+    earlier = session.scalar(_NAMED, named)
     if earlier is not None and not submission.is_repeat_of(earlier):
         raise ExternalIdTaken("A request with this external id exists and its body differs.")
     return earlier
@@ -192,41 +284,35 @@ def _keep_models_still(session: Session, controller: UUID) -> str | None:
     """Until this request commits, no model or version of the controller becomes ready: one that
     did would neither be seen here nor see this request. Requests do not wait for each other.
     Gives the controller's jurisdiction."""
-    return session.scalar(
-        select(Controller.jurisdiction)
-        .where(Controller.id == controller)
-        .with_for_update(read=True)
-    )
+    return session.scalar(_JURISDICTION, {"controller": controller})
 
 
 def _store_references(
     session: Session, request: ErasureRequest, references: Sequence[Reference]
 ) -> None:
-    session.add_all(
-        RequestSubject(
-            request_id=request.id,
-            position=reference.position,
-            key_id=reference.key_id,
-            identity_type=reference.identity_type,
-            subject_ref=reference.subject_ref,
-            suppression_tag=reference.suppression_tag,
-        )
-        for reference in references
+    session.execute(
+        insert(_SUBJECTS),
+        [
+            {
+                "request_id": request.id,
+                "position": reference.position,
+                "key_id": reference.key_id,
+                "identity_type": reference.identity_type,
+                "subject_ref": reference.subject_ref,
+                "suppression_tag": reference.suppression_tag,
+            }
+            for reference in references
+        ],
     )
-    session.flush()
 
 
 def _close_without_work(
-    session: Session,
-    request: ErasureRequest,
-    matches: Sequence[matching.Match],
-    earlier: UUID | None,
-    cause: Cause,
+    session: Session, request: ErasureRequest, found: _Found, cause: Cause
 ) -> None:
     """Nothing to unlearn: completed at once, with the reason."""
-    if earlier is not None:
+    if found.earlier is not None:
         reason = ReasonCode.PREVIOUSLY_UNLEARNED
-    elif any(match.found.held_out for match in matches):
+    elif any(match.found.held_out for match in found.matches):
         reason = ReasonCode.HELD_OUT_ONLY
     else:
         reason = ReasonCode.NO_SAMPLES
@@ -237,9 +323,9 @@ def _close_without_work(
         cause,
         reason_code=reason,
         outcome=Outcome.NO_MATCH,
-        earlier_request_id=earlier,
+        earlier_request_id=found.earlier,
         completed_at=cause.now,
-        next_closing_at=cause.now + window_of(match.model.policy for match in matches),
+        next_closing_at=cause.now + window_of(match.model.policy for match in found.matches),
     )
 
 
@@ -253,15 +339,4 @@ def _earlier_case(
     unlearned.
     """
     tags = [reference.suppression_tag for reference in references]
-    return session.scalar(
-        select(SuppressionEntry.request_id)
-        .join(ErasureItem, ErasureItem.request_id == SuppressionEntry.request_id)
-        .where(
-            ErasureItem.state == ItemState.PUBLISHED,
-            SuppressionEntry.controller_id == controller,
-            SuppressionEntry.tag.in_(tags),
-            SuppressionEntry.until > now,
-        )
-        .order_by(SuppressionEntry.id.desc())
-        .limit(1)
-    )
+    return session.scalar(_SUPPRESSED, {"controller": controller, "tags": tags, "now": now})

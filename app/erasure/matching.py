@@ -4,13 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Uuid, bindparam, select
 from sqlalchemy.orm import Session, load_only
 
 from app.erasure import subjects
 from app.erasure.subjects import Reference
 from app.http.problems import FieldError, Problem
 from app.registry.tables import Model, ModelVersion, RegistrationState, VersionState
+
+# Made once, as every request asks it.
+_READY = (
+    select(Model)
+    .where(
+        Model.controller_id == bindparam("controller", type_=Uuid()),
+        Model.state == RegistrationState.READY,
+    )
+    .options(load_only(Model.name, Model.controller_id, Model.dataset_id, Model.policy))
+    .order_by(Model.id)
+)
 
 
 class UnknownModel(Problem):
@@ -37,14 +48,8 @@ def models_in_scope(
     session: Session, controller: UUID, chosen: Sequence[UUID] | None
 ) -> Sequence[Model]:
     """The ready models that a request concerns, in the order of their ids."""
-    query = (
-        select(Model)
-        .where(Model.controller_id == controller, Model.state == RegistrationState.READY)
-        .options(load_only(Model.name, Model.controller_id, Model.dataset_id, Model.policy))
-    )
-    if chosen:
-        query = query.where(Model.id.in_(chosen))
-    models = session.scalars(query.order_by(Model.id)).all()
+    query = _READY.where(Model.id.in_(chosen)) if chosen else _READY
+    models = session.scalars(query, {"controller": controller}).all()
     if chosen:
         known = {model.id for model in models}
         unknown = [
@@ -65,10 +70,15 @@ def match(
 ) -> list[Match]:
     refs = [reference.subject_ref for reference in references]
     by_dataset = subjects.count_samples(session, refs)
+    touched = subjects.models_touched(session, refs) if by_dataset else set()
     nothing = subjects.Found(0, 0)
     found = [(model, by_dataset.get(model.dataset_id, nothing)) for model in models]
     return [
-        Match(model, counts, bool(counts.train) and covered(session, model, refs))
+        Match(
+            model,
+            counts,
+            bool(counts.train) and model.id in touched and covered(session, model, refs),
+        )
         for model, counts in found
     ]
 

@@ -9,7 +9,9 @@ from sqlalchemy import (
     ColumnElement,
     ScalarSelect,
     Select,
+    Uuid,
     and_,
+    bindparam,
     distinct,
     exists,
     func,
@@ -39,8 +41,28 @@ from app.registry.tables import (
     SampleSubject,
 )
 
-# Made once: an alias costs more to make than the query that uses it.
+# Made once: such a thing costs more to make than the query that uses it.
 _Published = aliased(ModelVersion)
+_of_these = SampleSubject.subject_ref.in_(bindparam("refs", expanding=True))
+_READY_DATASETS = select(
+    Dataset.subject_columns, Dataset.pseudonym_key_id, Dataset.pseudonym_key_check
+).where(
+    Dataset.controller_id == bindparam("controller", type_=Uuid()),
+    Dataset.state == RegistrationState.READY,
+)
+_COUNTS = (
+    select(Sample.dataset_id, Sample.split, func.count(distinct(Sample.id)))
+    .select_from(SampleSubject)
+    .join(Sample, Sample.id == SampleSubject.sample_id)
+    .where(_of_these)
+    .group_by(Sample.dataset_id, Sample.split)
+)
+_TOUCHED = (
+    select(UnlearnedSample.model_id)
+    .distinct()
+    .join(SampleSubject, SampleSubject.sample_id == UnlearnedSample.sample_id)
+    .where(_of_these)
+)
 
 
 class IdentityNotValid(Problem):
@@ -94,11 +116,7 @@ def reference(
     An identity type that no dataset declares is refused: answering "nothing found" for it would be
     a statement about data that was never searched.
     """
-    datasets = session.execute(
-        select(
-            Dataset.subject_columns, Dataset.pseudonym_key_id, Dataset.pseudonym_key_check
-        ).where(Dataset.controller_id == controller, Dataset.state == RegistrationState.READY)
-    ).all()
+    datasets = session.execute(_READY_DATASETS, {"controller": controller}).all()
     indexed = {column["type"] for columns, _, _ in datasets for column in columns}
     pseudonym_keys.require(keyring, [(key, check) for _, key, check in datasets])
     keys_in_use = {key for _, key, _ in datasets if key}
@@ -139,13 +157,7 @@ def digest_of(position: int, identity: Identity) -> str:
 def count_samples(session: Session, refs: Sequence[bytes]) -> dict[UUID, Found]:
     """The person's samples in every dataset that has any: one look-up in the index of references,
     then the rows that it names."""
-    rows = session.execute(
-        select(Sample.dataset_id, Sample.split, func.count(distinct(Sample.id)))
-        .select_from(SampleSubject)
-        .join(Sample, Sample.id == SampleSubject.sample_id)
-        .where(SampleSubject.subject_ref.in_(refs))
-        .group_by(Sample.dataset_id, Sample.split)
-    )
+    rows = session.execute(_COUNTS, {"refs": refs})
     counts: dict[UUID, dict[SampleSplit, int]] = defaultdict(dict)
     for dataset, split, count in rows:
         counts[dataset][split] = count
@@ -156,6 +168,11 @@ def count_samples(session: Session, refs: Sequence[bytes]) -> dict[UUID, Found]:
         )
         for dataset, splits in counts.items()
     }
+
+
+def models_touched(session: Session, refs: Sequence[bytes]) -> set[UUID]:
+    """Models that have ever unlearned a sample of the person."""
+    return set(session.scalars(_TOUCHED, {"refs": refs}))
 
 
 def train_samples(dataset_id: UUID, refs: Sequence[bytes]) -> Select[int]:

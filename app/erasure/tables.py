@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, BigId, enum_text
 from app.erasure.decision_tables import HoldReason
@@ -228,6 +228,8 @@ class ErasureItem(Base):
     reopened_at: Mapped[datetime | None]
     reopened_for: Mapped[Reopening | None] = mapped_column(enum_text(Reopening))
     relapses: Mapped[int] = mapped_column(default=0, server_default="0")
+    # Never read: it lets the two be written together, the request first.
+    _request: Mapped[ErasureRequest] = relationship(lazy="raise")
 
 
 class ItemSample(Base):

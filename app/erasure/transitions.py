@@ -111,7 +111,7 @@ def move_request(
         request,
         state=to,
         updated_at=cause.now,
-        row_version=ErasureRequest.row_version + 1,
+        row_version=(request if request in session.new else ErasureRequest).row_version + 1,
         **values,
     )
     log.append(
@@ -139,7 +139,6 @@ def check_request_move(request: ErasureRequest, to: RequestState) -> None:
 def create_item(session: Session, item: ErasureItem, cause: Cause, *, controller: UUID) -> None:
     """An item's first state is an entry of the log like every later one."""
     session.add(item)
-    session.flush()
     _log_item(session, item, None, cause, controller)
 
 
@@ -240,6 +239,10 @@ def _log_item(
 def _guarded(
     session: Session, table: type[Any], row: ErasureRequest | ErasureItem, **values: Any
 ) -> None:
+    if row in session.new:  # nobody else has seen it
+        for name, value in values.items():
+            setattr(row, name, value)
+        return
     result = session.execute(
         update(table)
         .where(table.id == row.id, table.state == row.state)

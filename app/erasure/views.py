@@ -1,8 +1,9 @@
 """Requests as the API shows them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -38,8 +39,40 @@ def detail(session: Session, request: ErasureRequest, *, now: datetime) -> Reque
         .where(ErasureItem.request_id == request.id)
         .order_by(ErasureItem.id)
     ).all()
-    newest = certificates.newest(session, request.id)
-    rechecked = recheck_views.last_of(session, [item.id for item, _ in items])
+    shown = [(item, name) for item, name in items]
+    return _shown(
+        session,
+        request,
+        shown,
+        rechecked=recheck_views.last_of(session, [item.id for item, _ in shown]),
+        decided=decisions.of(session, request.id),
+        newest=certificates.newest(session, request.id),
+        now=now,
+    )
+
+
+def of_new(
+    session: Session,
+    request: ErasureRequest,
+    items: Sequence[tuple[ErasureItem, str]],
+    *,
+    now: datetime,
+) -> RequestDetail:
+    """The same of one that this transaction has stored, with `items` and nothing else yet."""
+    in_order = sorted(items, key=lambda one: one[0].id)
+    return _shown(session, request, in_order, rechecked={}, decided=(), newest=None, now=now)
+
+
+def _shown(
+    session: Session,
+    request: ErasureRequest,
+    items: Sequence[tuple[ErasureItem, str]],
+    *,
+    rechecked: Mapping[UUID, LastRecheck],
+    decided: Iterable[RequestDecision],
+    newest: Certificate | None,
+    now: datetime,
+) -> RequestDetail:
     reopened = max(
         ((item.reopened_at, item.reopened_for) for item, _ in items if item.reopened_at),
         default=(None, None),
@@ -49,7 +82,7 @@ def detail(session: Session, request: ErasureRequest, *, now: datetime) -> Reque
         approval=ApprovalView(asked=request.approval, approved_at=request.approved_at),
         hold=_hold(request),
         deadline=_deadline(request),
-        decisions=[_decision(one) for one in decisions.of(session, request.id)],
+        decisions=[_decision(one) for one in decided],
         expected_completion_at=forecasting.expected_at(
             session, request, [item for item, _ in items], now=now
         ),

@@ -4,12 +4,13 @@ id; a call that fails keeps nothing, so its key may be used again."""
 
 import hmac
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from sqlalchemy import CursorResult, delete, select, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.http.problems import Problem
@@ -24,6 +25,12 @@ PART = 1_000
 WAIT_MILLISECONDS = 5_000
 
 _LOCK_NOT_AVAILABLE = "55P03"
+_LIMITED_WAIT = text(f"SET LOCAL lock_timeout = {WAIT_MILLISECONDS}")
+_TABLE: Any = IdempotencyKey.__table__
+_INSERTS = {
+    "sqlite": sqlite.insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.created_at),
+    "postgresql": postgresql.insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.created_at),
+}
 
 KeyHeader = Annotated[
     str | None,
@@ -80,45 +87,45 @@ class Once:
         self._fingerprint = keyring.digest(purpose, body)
         self._now = now
 
-    def earlier(self, session: Session) -> UUID | None:
-        """What this call created before; or None, and the key is this call's until it commits."""
+    def earlier(self, session: Session, resource: UUID | None = None) -> UUID | None:
+        """What this call created before; or None, and the key is this call's until it commits.
+        `resource` is the id of what it is going to create, where that is known already."""
         if self._key is None:
             return None
-        return _reserve(session, self._controller, self._key, self._fingerprint, now=self._now)
+        if session.get_bind().dialect.name == "postgresql":
+            session.execute(_LIMITED_WAIT)
+        values = {
+            "controller_id": self._controller,
+            "key": self._key,
+            "fingerprint": self._fingerprint,
+            "resource_id": resource,
+            "created_at": self._now,
+        }
+        while not _reserve(session, values):
+            known = session.get(IdempotencyKey, (self._controller, self._key))
+            if known is None:
+                continue  # it has just been forgotten
+            if not hmac.compare_digest(known.fingerprint, self._fingerprint):
+                raise KeyReused("Use a new key for a new call.")
+            return known.resource_id
+        return None
 
     def created(self, session: Session, resource: UUID) -> None:
         if self._key is not None:
-            session.get_one(IdempotencyKey, (self._controller, self._key)).resource_id = resource
+            row = session.get_one(IdempotencyKey, (self._controller, self._key))
+            row.resource_id = resource
 
 
-def _reserve(
-    session: Session, controller: UUID, key: bytes, fingerprint: bytes, *, now: datetime
-) -> UUID | None:
-    """Two calls that arrive together meet at the primary key: the later one waits for the earlier.
-
-    On SQLite it has done so before, for its turn to write.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"SET LOCAL lock_timeout = {WAIT_MILLISECONDS}"))
-    while True:
-        row = IdempotencyKey(
-            controller_id=controller, key=key, fingerprint=fingerprint, created_at=now
-        )
-        try:
-            with session.begin_nested():
-                session.add(row)
-            return None
-        except IntegrityError:
-            known = session.get(IdempotencyKey, (controller, key))
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-                raise
-            raise KeyInUse("Repeat the call in a moment.", headers={"Retry-After": "1"}) from None
-        if known is None:
-            continue  # it has just been forgotten
-        if not hmac.compare_digest(known.fingerprint, fingerprint):
-            raise KeyReused("Use a new key for a new call.")
-        return known.resource_id
+def _reserve(session: Session, values: dict[str, Any]) -> bool:
+    """Two calls that arrive together meet at the primary key: the later one waits for the earlier,
+    and finds its row. On SQLite it has done so before, for its turn to write."""
+    insert = _INSERTS[session.get_bind().dialect.name]
+    try:
+        return session.execute(insert, values).first() is not None
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise KeyInUse("Repeat the call in a moment.", headers={"Retry-After": "1"}) from None
 
 
 def anything_over(session: Session, *, now: datetime) -> bool:

@@ -92,7 +92,7 @@ def accept(
 ) -> OpenDsrRequest:
     """The row of a new request, or of the one that this repeats; another body is a conflict."""
     try:
-        request, _ = intake.submit(session, keyring, submission, now=now)
+        request = intake.submit(session, keyring, submission, now=now).request
     except ExternalIdTaken:
         raise _taken() from None
     row = session.get(OpenDsrRequest, request.id)
@@ -141,7 +141,7 @@ def rehearse(
     """Everything that the request would lead to, and then none of it: it is rolled back."""
     with session.begin_nested() as savepoint:
         tried = replace(submission, external_id=None, accompany=None)
-        case, _ = intake.submit(session, keyring, tried, now=now)
+        case = intake.submit(session, keyring, tried, now=now).request
         scope = matching.models_in_scope(session, case.controller_id, submission.models)
         refs = select(RequestSubject.subject_ref).where(RequestSubject.request_id == case.id)
         found = impact.of_references(session, scope, session.scalars(refs).all())
