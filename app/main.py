@@ -36,6 +36,7 @@ from app.http.reference import router as reference
 from app.http.slots import Slots
 from app.keys.endpoints import router as keys
 from app.keys.refusals import Refusals, writing
+from app.keys.session_endpoints import router as browser_sessions
 from app.metrics.endpoints import router as metrics
 from app.metrics.timings import Timings
 from app.opendsr.endpoints import router as opendsr
@@ -61,7 +62,7 @@ TAGS = {
     "datasets": "Data that models were trained on.",
     "models": "Models, their policies, versions, rollbacks and recipients.",
     "audit": "The Merkle tree of everything that happened: entries, checkpoints, proofs, keys.",
-    "keys": "API keys of the own controller.",
+    "keys": "API keys of the own controller, and log-ins of browsers.",
     "webhooks": "Receivers that are told of changes, and what became of each message.",
     "OpenDSR": "Requests by the protocols OpenDSR 2.0 and OpenGDPR 1.0.",
     "health": "Whether the service lives, and whether it can work.",
@@ -113,7 +114,8 @@ def prepare_app() -> FastAPI:
         rechecks,
         suppressions,
     )
-    for router in (overview, *cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
+    access = (keys, browser_sessions)
+    for router in (overview, *cases, registry, pauses, rollbacks, audit, proofs, *access, webhooks):
         api.include_router(router)
     app.include_router(api)
     app.include_router(opendsr)
