@@ -27,6 +27,7 @@ from app.erasure.rollback_endpoints import router as rollbacks
 from app.erasure.run_endpoints import router as runs
 from app.erasure.suppression_endpoints import router as suppressions
 from app.http import problems
+from app.http.etags import Described, ETags
 from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
 from app.http.methods import Methods
@@ -79,7 +80,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def prepare_app() -> FastAPI:
     """Everything that no setting changes: the routes, which take most of the time. It serves
     nothing until it is furnished."""
-    app = FastAPI(
+    app = Described(
+        conditional=API,
         title="LoTUS unlearning service",
         summary="The right to erasure, for trained models.",
         openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
@@ -156,6 +158,7 @@ def furnish(app: FastAPI, settings: Settings) -> None:
             max_body_bytes=settings.max_body_bytes,
             max_upload_bytes=settings.max_upload_bytes,
         ),
+        Middleware(ETags, under=API),
     ]
     app.middleware_stack = None
 
