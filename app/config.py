@@ -114,6 +114,14 @@ class Settings(BaseSettings):
         RateText,
         Field(description="Most refused log-ins from one address, in the same form."),
     ] = "20/minute"
+    session_hours: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=168,
+            description="How long a browser stays logged in; never longer than its key is valid.",
+        ),
+    ] = 12.0
     rate_limit_url: Annotated[
         str | None,
         Field(

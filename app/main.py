@@ -27,6 +27,7 @@ from app.erasure.rollback_endpoints import router as rollbacks
 from app.erasure.run_endpoints import router as runs
 from app.erasure.suppression_endpoints import router as suppressions
 from app.http import problems
+from app.http.etags import Described, ETags
 from app.http.headers import SafeHeaders
 from app.http.limits import BodyLimits
 from app.http.methods import Methods
@@ -36,6 +37,7 @@ from app.http.reference import router as reference
 from app.http.slots import Slots
 from app.keys.endpoints import router as keys
 from app.keys.refusals import Refusals, writing
+from app.keys.session_endpoints import router as browser_sessions
 from app.metrics.endpoints import router as metrics
 from app.metrics.timings import Timings
 from app.opendsr.endpoints import router as opendsr
@@ -61,7 +63,7 @@ TAGS = {
     "datasets": "Data that models were trained on.",
     "models": "Models, their policies, versions, rollbacks and recipients.",
     "audit": "The Merkle tree of everything that happened: entries, checkpoints, proofs, keys.",
-    "keys": "API keys of the own controller.",
+    "keys": "API keys of the own controller, and log-ins of browsers.",
     "webhooks": "Receivers that are told of changes, and what became of each message.",
     "OpenDSR": "Requests by the protocols OpenDSR 2.0 and OpenGDPR 1.0.",
     "health": "Whether the service lives, and whether it can work.",
@@ -78,7 +80,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def prepare_app() -> FastAPI:
     """Everything that no setting changes: the routes, which take most of the time. It serves
     nothing until it is furnished."""
-    app = FastAPI(
+    app = Described(
+        conditional=API,
         title="LoTUS unlearning service",
         summary="The right to erasure, for trained models.",
         openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
@@ -113,7 +116,8 @@ def prepare_app() -> FastAPI:
         rechecks,
         suppressions,
     )
-    for router in (overview, *cases, registry, pauses, rollbacks, audit, proofs, keys, webhooks):
+    access = (keys, browser_sessions)
+    for router in (overview, *cases, registry, pauses, rollbacks, audit, proofs, *access, webhooks):
         api.include_router(router)
     app.include_router(api)
     app.include_router(opendsr)
@@ -154,6 +158,7 @@ def furnish(app: FastAPI, settings: Settings) -> None:
             max_body_bytes=settings.max_body_bytes,
             max_upload_bytes=settings.max_upload_bytes,
         ),
+        Middleware(ETags, under=API),
     ]
     app.middleware_stack = None
 

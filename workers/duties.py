@@ -17,6 +17,7 @@ from app.erasure import (
     suppression,
 )
 from app.http import idempotency
+from app.keys import sessions
 from app.observability import fields
 from app.registry import checks
 from app.restore.service import is_paused
@@ -70,6 +71,7 @@ def clear(runtime: Runtime, now: datetime) -> None:
             decisions.cut_over(session, now=now)
     clear_leftovers(runtime, now=now)
     _forget_keys(runtime, now)
+    _forget_sessions(runtime, now)
     _tidy_callbacks(runtime, now)
 
 
@@ -81,6 +83,15 @@ def _forget_keys(runtime: Runtime, now: datetime) -> None:
     while anything and forgotten >= idempotency.PART:
         with runtime.database.write() as session:
             forgotten = idempotency.forget(session, now=now)
+
+
+def _forget_sessions(runtime: Runtime, now: datetime) -> None:
+    """Paused or not: what is over opens nothing."""
+    with runtime.database.read() as session:
+        forgotten = sessions.PART if sessions.anything_over(session, now=now) else 0
+    while forgotten >= sessions.PART:
+        with runtime.database.write() as session:
+            forgotten = sessions.forget(session, now=now)
 
 
 def _tidy_callbacks(runtime: Runtime, now: datetime) -> None:

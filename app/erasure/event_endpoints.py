@@ -82,7 +82,7 @@ async def _follow(
     following: Following = request.app.state.following
     free = slots.take(caller.key_id.hex)
     return Streamed(
-        following.follow(thing, caller.key_id, seen),
+        following.follow(thing, caller, seen),
         free,
         media_type=events.MEDIA_TYPE,
         headers=events.HEADERS,

@@ -12,18 +12,15 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.erasure import run_views, views
 from app.erasure.marks import Followed, Mark, Thing, marks
 from app.erasure.tables import ErasureRequest, Run
 from app.http import events
-from app.keys import service as keys
-from app.keys.tables import ApiKey
+from app.keys.auth import Caller, still_valid
 from app.runtime import Runtime
 
 log = logging.getLogger("lotus.erasure")
@@ -40,9 +37,9 @@ class _News(NamedTuple):
 
 
 class _Stream:
-    def __init__(self, thing: Thing, key: UUID, seen: str | None) -> None:
+    def __init__(self, thing: Thing, caller: Caller, seen: str | None) -> None:
         self.thing = thing
-        self.key = key
+        self.caller = caller
         self.seen = seen
         self.woken = asyncio.Event()
         self.news: _News | None = None
@@ -59,10 +56,11 @@ class Following:
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
-    async def follow(self, thing: Thing, key: UUID, seen: str | None) -> AsyncGenerator[bytes]:
+    async def follow(self, thing: Thing, caller: Caller, seen: str | None) -> AsyncGenerator[bytes]:
         """The stream of one thing, from what the client has `seen` of it on. Ends when the thing
-        will not change any more, when the key is not valid any more, or when the service stops."""
-        stream = _Stream(thing, key, seen)
+        will not change any more, when key or session are not valid any more, or when the service
+        stops."""
+        stream = _Stream(thing, caller, seen)
         stream.over = self._stopped
         self._streams.add(stream)
         if self._task is None or self._task.done():
@@ -108,16 +106,16 @@ class Following:
             await asyncio.sleep(EVERY_SECONDS)
 
     def _look(self, streams: list[_Stream]) -> dict[_Stream, _News | None]:
-        """What is new for whom; nothing at all for those whose key is not valid any more."""
+        """What is new for whom; nothing at all for those who may not call any more."""
         now = self._clock()
         heard: dict[_Stream, _News | None] = {}
         with self._runtime.database.read() as session:
-            valid = _valid_keys(session, {stream.key for stream in streams}, now)
+            valid = still_valid(session, {stream.caller for stream in streams}, now=now)
             found = marks(session, (stream.thing for stream in streams))
             documents: dict[Thing, str] = {}
             for stream in streams:
                 thing, mark = stream.thing, found.get(stream.thing)
-                if stream.key not in valid or mark is None:
+                if stream.caller not in valid or mark is None:
                     heard[stream] = None
                 elif stream.seen != mark.text:
                     if thing not in documents:
@@ -132,8 +130,3 @@ def document_of(session: Session, thing: Thing, *, now: datetime) -> str:
         return run_views.run_summary(session.get_one(Run, thing.id)).model_dump_json()
     request = session.get_one(ErasureRequest, thing.id)
     return views.detail(session, request, now=now).model_dump_json()
-
-
-def _valid_keys(session: Session, ids: set[UUID], now: datetime) -> set[UUID]:
-    found = session.scalars(select(ApiKey).where(ApiKey.id.in_(ids)))
-    return {key.id for key in found if keys.is_valid(key, now=now)}

@@ -1,7 +1,7 @@
 """Who calls: `Depends(require(Scope.X))` gives the caller or answers 401 or 403."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -11,17 +11,19 @@ from uuid import UUID
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.http.origins import SAFE_METHODS, require_own_page
 from app.http.problems import Problem
 from app.http.rates import Rates
 from app.http.sessions import CurrentRuntime, Now
 from app.ids import api_key_id
-from app.keys import changing, service
+from app.keys import changing, cookies, service, sessions
 from app.keys.refusals import Refusals
 from app.keys.scopes import Scope
-from app.keys.tables import ApiKey
+from app.keys.tables import ApiKey, BrowserSession
 from app.observability import fields
 from app.runtime import Runtime
 
@@ -32,9 +34,14 @@ NOTE_USE_WAIT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Caller:
+    """`session_id` is that of a browser that showed its cookie; None if the key was shown. `until`
+    is when the one or the other ends, if it does."""
+
     controller_id: UUID
     key_id: UUID
     scopes: frozenset[Scope]
+    until: datetime | None
+    session_id: UUID | None = None
 
     @property
     def actor(self) -> str:
@@ -62,9 +69,25 @@ def identify(
     runtime: CurrentRuntime,
     now: Now,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    as_cookie: Annotated[object, Depends(cookies.session_cookie)],
 ) -> Caller:
-    """Who calls, however often. Reads in a session of its own that ends here: an endpoint never
-    waits with two sessions."""
+    """Who calls, however often: by a key, or by the cookie of a session where no `Authorization` is
+    shown. Reads in a session of its own that ends here: an endpoint never waits with two sessions.
+    """
+    if "authorization" not in request.headers:
+        tokens = cookies.shown(request, runtime.settings.public_url)
+        if tokens:
+            return _find_by_cookie(request, runtime, tokens, now=now)
+    return identify_by_key(request, runtime, now, credentials)
+
+
+def identify_by_key(
+    request: Request,
+    runtime: Runtime,
+    now: datetime,
+    credentials: HTTPAuthorizationCredentials | None,
+) -> Caller:
+    """Where no browser calls, and so no cookie counts."""
     shown = request.headers.getlist("authorization")
     if not shown:
         raise _refusal()
@@ -80,10 +103,44 @@ def find_caller(request: Request, runtime: Runtime, presented: str, *, now: date
         key = service.find_key(session, runtime.keyring, presented, now=now)
     if key is None:
         raise refused(request, now)
+    return _caller(request, runtime, key, now=now)
+
+
+def _find_by_cookie(
+    request: Request, runtime: Runtime, tokens: list[str], *, now: datetime
+) -> Caller:
+    """Where a call comes from is looked at first: another site's page must not learn by the answer
+    whether somebody is logged in, nor make refusals count."""
+    if request.method not in SAFE_METHODS:
+        require_own_page(request, runtime.settings.public_url)
+    found = None
+    # Of two cookies either may have been planted.
+    if len(tokens) == 1:
+        with runtime.database.read() as session:
+            found = sessions.find(session, runtime.keyring, tokens[0], now=now)
+    if found is None:
+        raise refused(request, now)
+    opened, key = found
+    return _caller(request, runtime, key, opened, now=now)
+
+
+def _caller(
+    request: Request,
+    runtime: Runtime,
+    key: ApiKey,
+    opened: BrowserSession | None = None,
+    *,
+    now: datetime,
+) -> Caller:
     if key.last_used_at is None or now - key.last_used_at >= service.LAST_USE_STEP:
         _note_use(runtime, key.id, now)
-    request.state.still_allowed = (partial(_require_unrevoked, key.id),)
-    return Caller(key.controller_id, key.id, frozenset(Scope(scope) for scope in key.scopes))
+    scopes = frozenset(Scope(scope) for scope in key.scopes)
+    unrevoked = partial(_require_unrevoked, key.id)
+    if opened is None:
+        request.state.still_allowed = (unrevoked,)
+        return Caller(key.controller_id, key.id, scopes, key.expires_at)
+    request.state.still_allowed = (unrevoked, partial(_require_not_ended, opened.id))
+    return Caller(key.controller_id, key.id, scopes, opened.expires_at, opened.id)
 
 
 def authenticate(request: Request, caller: Annotated[Caller, Depends(identify)]) -> Caller:
@@ -105,9 +162,16 @@ def _require_unrevoked(key: UUID, session: Session) -> None:
         raise _refusal()
 
 
+def _require_not_ended(id: UUID, session: Session) -> None:
+    """The same of the session that the call came by."""
+    if sessions.is_ended_elsewhere(session, id):
+        raise _refusal()
+
+
 def _refusal() -> NotAuthenticated:
     return NotAuthenticated(
-        "Send `Authorization: Bearer lot_…` with a key that is neither expired nor revoked.",
+        "Send `Authorization: Bearer lot_…` with a key that is neither expired nor revoked, or log "
+        "in again.",
         headers={"WWW-Authenticate": "Bearer"},
     )
 
@@ -166,6 +230,20 @@ def require_scopes(caller: Caller, *scopes: Scope) -> None:
 
 
 def require_still_valid(session: Session, caller: Caller, *, now: datetime) -> None:
-    """For calls that last: NotAuthenticated once the key is revoked or expired."""
-    if not service.is_valid(session.get_one(ApiKey, caller.key_id), now=now):
+    """For calls that last: NotAuthenticated once the key is revoked or expired, or the session that
+    the call came by has ended."""
+    if not still_valid(session, [caller], now=now):
         raise _refusal()
+
+
+def still_valid(session: Session, callers: Collection[Caller], *, now: datetime) -> set[Caller]:
+    """Those of whom `require_still_valid` would not complain."""
+    wanted = select(ApiKey).where(ApiKey.id.in_({caller.key_id for caller in callers}))
+    keys = {key.id for key in session.scalars(wanted) if service.is_valid(key, now=now)}
+    opened = {caller.session_id for caller in callers if caller.session_id is not None}
+    live = sessions.live(session, opened, now=now)
+    return {
+        caller
+        for caller in callers
+        if caller.key_id in keys and (caller.session_id is None or caller.session_id in live)
+    }

@@ -15,6 +15,7 @@ from app.audit import kinds, log
 from app.http.problems import Conflict, NotFound, Problem
 from app.ids import api_key_id, controller_id
 from app.keyring import Keyring
+from app.keys import sessions
 from app.keys.scopes import Scope
 from app.keys.service import create_key, is_valid
 from app.keys.tables import ApiKey, Controller
@@ -65,7 +66,8 @@ def require_held(wanted: Collection[str], held: Collection[str]) -> None:
 def revoke(
     session: Session, key: UUID, *, controller: UUID, actor: str, now: datetime, last: bool = False
 ) -> ApiKey:
-    """From the commit on the key opens nothing, whoever asks. A repeat changes nothing.
+    """From the commit on the key and its sessions open nothing, whoever asks. A repeat changes
+    nothing.
 
     A controller's last valid key that can manage keys stays, unless `last` says otherwise: without
     it only the operator could make another.
@@ -79,6 +81,7 @@ def revoke(
         )
     row.revoked_at = now
     session.info.setdefault("revoked", set()).add(row.id)
+    sessions.end_all(session, row.id)
     log.append(
         session,
         kinds.KeyRevoked(controller=controller_id(controller), key=api_key_id(row.id), actor=actor),
@@ -110,6 +113,9 @@ def rotate(
     """A successor with the same name and scopes, and the key itself; the old one ends after
     `overlap`, or earlier if it would have expired before. `held` are the scopes of who asks.
 
+    The old key's sessions end at once: the overlap is for programs that take time to change, and a
+    person logs in with the successor.
+
     Without `expires_at` the successor lives as long as the old one was given to live, if it was
     given an end at all.
     """
@@ -135,6 +141,7 @@ def rotate(
         made_by=made_by,
     )
     old.expires_at = min(old.expires_at or now + overlap, now + overlap)
+    sessions.end_all(session, old.id)
     log.append(
         session,
         kinds.KeyRotated(

@@ -1,4 +1,4 @@
-"""The wire form of API keys."""
+"""The wire form of API keys and of sessions."""
 
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.http.text import Name
 from app.http.times import Time
-from app.ids import ApiKeyId
+from app.ids import ApiKeyId, ControllerId
 from app.keys.changing import LONGEST_OVERLAP, OVERLAP
 from app.keys.scopes import Scope
 
@@ -85,3 +85,30 @@ class KeyView(BaseModel):
 
 class NewKey(KeyView):
     key: Annotated[str, Field(repr=False, description="Shown here and never again.")]
+
+
+class LogIn(_Input):
+    key: Annotated[str, Field(max_length=1000, repr=False, description="An API key: `lot_…`.")]
+
+
+class KeyNamed(BaseModel):
+    id: ApiKeyId
+    name: str
+
+
+class ControllerNamed(BaseModel):
+    id: ControllerId
+    name: str
+
+
+class SessionView(BaseModel):
+    key: KeyNamed
+    controller: ControllerNamed
+    scopes: list[Scope]
+    expires_at: Annotated[
+        datetime | None,
+        Field(
+            description="When the session ends; of a caller who shows the key itself, when the key "
+            "does, or null if it has no end."
+        ),
+    ]

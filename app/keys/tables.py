@@ -1,4 +1,5 @@
-"""Who may call: controllers (the organisations that are responsible) and their API keys."""
+"""Who may call: controllers (the organisations that are responsible), their API keys, and the
+sessions of browsers that were opened with one."""
 
 from datetime import datetime
 from typing import Any
@@ -44,3 +45,15 @@ class ApiKey(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+
+
+class BrowserSession(Base):
+    """A digest stands for the token that a browser holds. The row goes when the session ends."""
+
+    __tablename__ = "browser_sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)

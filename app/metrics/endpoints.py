@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import migrate
 from app.http.problems import RESPONSES
 from app.http.sessions import CurrentRuntime, Now
-from app.keys.auth import bearer, identify, require_scopes
+from app.keys.auth import bearer, identify_by_key, require_scopes
 from app.keys.scopes import Scope
 from app.metrics import figures
 from app.metrics.limit import limited
@@ -33,7 +33,8 @@ def _may_read(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> None:
     if not runtime.settings.metrics_open:
-        require_scopes(identify(request, runtime, now, credentials), Scope.METRICS_READ)
+        caller = identify_by_key(request, runtime, now, credentials)
+        require_scopes(caller, Scope.METRICS_READ)
 
 
 class _Read:

@@ -4,13 +4,14 @@ seen what the backup does not know says go. Requests are accepted meanwhile."""
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
 from app.audit import sequencer
 from app.audit.kinds import ServicePaused, ServiceResumed
 from app.audit.log import append
 from app.db import Database
+from app.keys.tables import BrowserSession
 from app.restore import mark as marks
 from app.restore.mark import Mark
 from app.restore.tables import PauseReason, ServiceState
@@ -73,6 +74,8 @@ def pause(
     if state.paused_at is not None:
         return
     state.paused_at, state.pause_reason = now, reason
+    # The backup has sessions that ended after it was made.
+    session.execute(delete(BrowserSession))
     facts = ServicePaused(
         reason=reason,
         mark_size=mark.size if mark else None,

@@ -52,12 +52,14 @@ def test_every_call_of_the_api_documents_its_refusals_as_problems() -> None:
 
 
 def test_every_call_with_a_key_says_so() -> None:
-    """All but the two that a load balancer asks, and what OpenDSR gives everybody: the service's
-    description of itself, and the certificate that its signatures are checked with."""
+    """All but the two that a load balancer asks, the log-in, which has the key in its body, and
+    what OpenDSR gives everybody: the service's description of itself, and the certificate that its
+    signatures are checked with."""
     open_to_all = {name for name, one in operations().items() if not one.get("security")}
     assert open_to_all == {
         "GET /livez",
         "GET /readyz",
+        "POST /api/v1/session",
         "GET /opendsr/v1/discovery",
         "GET /opendsr/v2/discovery",
         "GET /opendsr/certificates/{fingerprint}.pem",

@@ -265,6 +265,23 @@ def test_a_revoked_key_ends_its_stream_and_no_other(
         assert other.next()[2]["state"] == "cancelled"
 
 
+def test_a_browser_that_logs_out_hears_no_more(
+    address: str, cases: Cases, make_key: MakeKey
+) -> None:
+    identity = cases.submit("ada")
+    page = {"Sec-Fetch-Site": "same-origin"}
+    key = make_key(Scope.REQUESTS_READ)
+    with httpx2.Client(base_url=address, headers=page, timeout=30) as browser:
+        browser.post("/api/v1/session", json={"key": key})
+        with browser.stream("GET", f"/api/v1{of_request(identity)}/events") as answer:
+            listener = Listener(answer)
+            assert listener.next()[0] == "request"
+            assert browser.delete("/api/v1/session").status_code == 204
+            assert listener.ends()
+    with stream(address, cases, of_request(identity), key=f"Bearer {key}") as listener:
+        assert listener.next()[0] == "request"
+
+
 def test_a_look_that_fails_is_made_again(
     address: str, cases: Cases, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,11 @@ PUBLIC = {
     "opendsr_discover",
     "opendsr_discover_v1",
     "opendsr_certificate",
+    "log_in",
+    "log_out",
 }
+# Says who calls, whatever he may do.
+FOR_ANY_KEY = {"get_session"}
 BY_SETTING = {"metrics", "list_signing_keys"}
 # A body that fits its schema, for operations that cannot do without.
 BODIES: dict[str, dict[str, Any]] = {

@@ -24,6 +24,7 @@ from app.restore import mark as marks
 from app.restore import service, watch
 from app.restore.tables import PauseReason
 from app.runtime import Runtime
+from tests.conftest import MakeKey
 from tests.erasure.conftest import Cases
 from tests.erasure.working import Hand
 from workers import duties
@@ -107,6 +108,21 @@ def test_while_paused_requests_are_accepted_and_no_worker_claims(
     assert ready.json()["status"] == "degraded"
     (check,) = [check for check in ready.json()["checks"] if check["name"] == "restore"]
     assert not check["ok"] and "lotus doctor --after-restore" in check["detail"]
+
+
+def test_sessions_of_browsers_end_when_a_pause_begins_and_may_begin_anew(
+    marked: Runtime, cases: Cases, make_key: MakeKey
+) -> None:
+    """The backup has sessions whose end it does not know."""
+    page, key = {"Sec-Fetch-Site": "same-origin"}, {"key": make_key()}
+    cases.api.headers.pop("Authorization")
+    cases.api.post("/api/v1/session", json=key, headers=page)
+    assert cases.api.get("/api/v1/session").status_code == 200
+    assert older(marked) is not None
+    assert cases.api.get("/api/v1/session").status_code == 401
+    cases.api.post("/api/v1/session", json=key, headers=page)
+    assert look(marked) is not None
+    assert cases.api.get("/api/v1/session").status_code == 200
 
 
 def test_while_paused_files_that_no_row_knows_are_kept(marked: Runtime) -> None:
