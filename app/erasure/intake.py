@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
-from app.erasure import approving, deadlines, matching, named_samples, subjects
+from app.erasure import approving, deadlines, finding, matching, named_samples, subjects
+from app.erasure.finding import Findings
 from app.erasure.jurisdictions import holidays_of
 from app.erasure.statements import Statements
 from app.erasure.states import ItemState, Outcome, RequestState
@@ -27,7 +28,6 @@ from app.erasure.tables import (
     ErasureRequest,
     ReasonCode,
     RequestSubject,
-    SuppressionEntry,
 )
 from app.erasure.transitions import Cause, Event, create_item, move_request
 from app.erasure.window import window_of
@@ -47,18 +47,6 @@ _JURISDICTION = (
     select(Controller.jurisdiction)
     .where(Controller.id == bindparam("controller", type_=Uuid()))
     .with_for_update(read=True)
-)
-_SUPPRESSED = (
-    select(SuppressionEntry.request_id)
-    .join(ErasureItem, ErasureItem.request_id == SuppressionEntry.request_id)
-    .where(
-        ErasureItem.state == ItemState.PUBLISHED,
-        SuppressionEntry.controller_id == bindparam("controller", type_=Uuid()),
-        SuppressionEntry.tag.in_(bindparam("tags", expanding=True)),
-        SuppressionEntry.until > bindparam("now"),
-    )
-    .order_by(SuppressionEntry.id.desc())
-    .limit(1)
 )
 _SUBJECTS: Any = RequestSubject.__table__
 
@@ -100,8 +88,8 @@ def submit(
     check_wanted(submission.wanted_by, now=now, due_at=due)
     models = matching.models_in_scope(session, submission.controller, submission.models)
     identity = identity or new_id()
-    references = _references(session, keyring, submission, models, identity)
-    found = _Found.of(session, submission.controller, models, references, now)
+    references = finding.references_of(session, keyring, submission, models, identity)
+    found = Findings.of(session, submission.controller, models, references, now)
     request = ErasureRequest(
         id=identity,
         controller_id=submission.controller,
@@ -137,34 +125,6 @@ def submit(
     return Accepted(request, True, items)
 
 
-class _Found(NamedTuple):
-    """What there is of the person. `earlier` is the closed case that unlearned it, if any.
-
-    Samples that other requests took are this person's too: the item is published as covered by the
-    run that took them, and certified with it. Only a closed case of the same person answers for
-    them without one.
-    """
-
-    matches: Sequence[matching.Match]
-    earlier: UUID | None
-
-    @classmethod
-    def of(
-        cls,
-        session: Session,
-        controller: UUID,
-        models: Sequence[Model],
-        references: Sequence[Reference],
-        now: datetime,
-    ) -> "_Found":
-        matches = matching.match(session, models, references)
-        return cls(matches, _earlier_case(session, controller, references, now))
-
-    @property
-    def to_unlearn(self) -> list[matching.Match]:
-        return [m for m in self.matches if m.found.train and not (m.covered and self.earlier)]
-
-
 def _undone_if_taken(session: Session, submission: Submission) -> AbstractContextManager[object]:
     """Of two calls with one external id at once the later one waits for the earlier, and finds at
     its first write that the id is taken. On SQLite it has waited for its turn before it looked."""
@@ -179,7 +139,7 @@ def _store(
     submission: Submission,
     request: ErasureRequest,
     references: Sequence[Reference],
-    found: _Found,
+    found: Findings,
     now: datetime,
 ) -> list[tuple[ErasureItem, str]]:
     """All of it is written together, at the end."""
@@ -247,29 +207,6 @@ def add_item(
     return item
 
 
-def _references(
-    session: Session,
-    keyring: Keyring,
-    submission: Submission,
-    models: Sequence[Model],
-    request: UUID,
-) -> list[Reference]:
-    found = subjects.reference(session, keyring, submission.controller, submission.identities)
-    if submission.sample_ids:
-        position = len(submission.identities)
-        found.append(
-            named_samples.link(
-                session,
-                keyring,
-                models,
-                submission.sample_ids,
-                request=request,
-                position=position,
-            )
-        )
-    return found
-
-
 def _repeat(session: Session, submission: Submission) -> ErasureRequest | None:
     if submission.external_id is None:
         return None
@@ -307,7 +244,7 @@ def _store_references(
 
 
 def _close_without_work(
-    session: Session, request: ErasureRequest, found: _Found, cause: Cause
+    session: Session, request: ErasureRequest, found: Findings, cause: Cause
 ) -> None:
     """Nothing to unlearn: completed at once, with the reason."""
     if found.earlier is not None:
@@ -327,16 +264,3 @@ def _close_without_work(
         completed_at=cause.now,
         next_closing_at=cause.now + window_of(match.model.policy for match in found.matches),
     )
-
-
-def _earlier_case(
-    session: Session, controller: UUID, references: Sequence[Reference], now: datetime
-) -> UUID | None:
-    """The closed case that unlearned this person.
-
-    One that is still open does not answer for the new request: it can be reopened, and cancelled
-    then. Nor does a closed one that found nothing: its person is suppressed as well, and was never
-    unlearned.
-    """
-    tags = [reference.suppression_tag for reference in references]
-    return session.scalar(_SUPPRESSED, {"controller": controller, "tags": tags, "now": now})

@@ -4,10 +4,12 @@
 turn a 2xx into an error.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Annotated
 
+from anyio import CancelScope, CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
@@ -26,9 +28,21 @@ async def current_runtime(request: Request) -> Runtime:
 CurrentRuntime = Annotated[Runtime, Depends(current_runtime)]
 
 
-def _read(runtime: CurrentRuntime) -> Iterator[Session]:
-    with runtime.database.read() as session:
-        yield session
+async def present() -> datetime:
+    return utc_now()
+
+
+async def _read(runtime: CurrentRuntime) -> AsyncIterator[Session]:
+    """Nothing is asked of the database before the endpoint asks, so no thread is needed for this;
+    the end goes over the network. Its thread is one of its own: were it one of those that endpoints
+    share, all of them could be waiting for connections that only the end gives back."""
+    with ExitStack() as stack:
+        open_one = stack.enter_context(runtime.database.read())
+        try:
+            yield open_one
+        finally:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(stack.close, limiter=CapacityLimiter(1))
 
 
 def _write(request: Request, runtime: CurrentRuntime) -> Iterator[Session]:
@@ -51,6 +65,6 @@ ReadSession = Annotated[Session, Depends(_read, scope="function")]
 # full of those who wait. This is one object, so that the limit is shared by all endpoints.
 _limited_write = Depends(_write, scope="function", max_concurrency=WRITERS)
 WriteSession = Annotated[Session, _limited_write]
-Now = Annotated[datetime, Depends(utc_now)]
+Now = Annotated[datetime, Depends(present)]
 # For calls that last.
 Clock = Annotated[Callable[[], datetime], Depends(clock)]

@@ -1,7 +1,7 @@
 """Who calls: `Depends(require(Scope.X))` gives the caller or answers 401 or 403."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -66,10 +66,9 @@ bearer = HTTPBearer(auto_error=False, description="An API key: `lot_…`")
 
 def identify(
     request: Request,
-    runtime: CurrentRuntime,
-    now: Now,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-    as_cookie: Annotated[object, Depends(cookies.session_cookie)],
+    runtime: Runtime,
+    now: datetime,
+    credentials: HTTPAuthorizationCredentials | None,
 ) -> Caller:
     """Who calls, however often: by a key, or by the cookie of a session where no `Authorization` is
     shown. Reads in a session of its own that ends here: an endpoint never waits with two sessions.
@@ -143,8 +142,16 @@ def _caller(
     return Caller(key.controller_id, key.id, scopes, opened.expires_at, opened.id)
 
 
-def authenticate(request: Request, caller: Annotated[Caller, Depends(identify)]) -> Caller:
-    """The same, within the limit of the key's calls."""
+def authenticate(
+    request: Request,
+    runtime: CurrentRuntime,
+    now: Now,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    as_cookie: Annotated[object, Depends(cookies.session_cookie)],
+) -> Caller:
+    """Who calls, within the limit of the key's calls. One dependency and not two: each that may wait
+    takes a thread, which costs more than what is done in it."""
+    caller = identify(request, runtime, now, credentials)
     count_call(request, caller)
     return caller
 
@@ -210,13 +217,13 @@ def _note_use(runtime: Runtime, key_id: UUID, now: datetime) -> None:
         log.info("last use of a key not noted", extra=fields(key=api_key_id(key_id)))
 
 
-def require(*scopes: Scope) -> Callable[..., Caller]:
+def require(*scopes: Scope) -> Callable[..., Awaitable[Caller]]:
     """A dependency that gives the caller if its key holds every one of `scopes`. The description of
     the API names them."""
 
     named = Security(authenticate, scopes=[scope.value for scope in scopes])
 
-    def checked(caller: Annotated[Caller, named]) -> Caller:
+    async def checked(caller: Annotated[Caller, named]) -> Caller:
         require_scopes(caller, *scopes)
         return caller
 

@@ -3,7 +3,7 @@ controllers can send that know nothing else."""
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -36,7 +36,7 @@ class _Basic(HTTPBasic):
 _basic = _Basic(auto_error=False, description="Any user, and an API key as the password.")
 
 
-def identify(
+def authenticate(
     request: Request,
     runtime: CurrentRuntime,
     now: Now,
@@ -50,10 +50,12 @@ def identify(
         key = _key_of(shown[0]) if len(shown) == 1 else None
         if key is None:
             raise refused(request, now)
-        return find_caller(request, runtime, key, now=now)
+        caller = find_caller(request, runtime, key, now=now)
     except NotAuthenticated as refusal:
         refusal.headers["WWW-Authenticate"] = CHALLENGE
         raise
+    count_call(request, caller)
+    return caller
 
 
 def _key_of(header: str) -> str | None:
@@ -69,15 +71,10 @@ def _key_of(header: str) -> str | None:
         return None
 
 
-def authenticate(request: Request, caller: Annotated[Caller, Depends(identify)]) -> Caller:
-    count_call(request, caller)
-    return caller
-
-
-def require(*scopes: Scope) -> Callable[..., Caller]:
+def require(*scopes: Scope) -> Callable[..., Awaitable[Caller]]:
     named = Security(authenticate, scopes=[scope.value for scope in scopes])
 
-    def checked(caller: Annotated[Caller, named]) -> Caller:
+    async def checked(caller: Annotated[Caller, named]) -> Caller:
         require_scopes(caller, *scopes)
         return caller
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.clock import utc_now
+from app.http.sessions import present
 from app.ids import model_id
 from app.registry.policy import Policy
 from app.runtime import Runtime
@@ -103,7 +103,7 @@ def clock(api: TestClient) -> Clock:
     """Starts on Thursday, 5 March 2026; a month later is Easter Sunday."""
     clock = Clock(datetime(2026, 3, 5, 12, tzinfo=UTC))
     app: Any = api.app
-    app.dependency_overrides[utc_now] = lambda: clock.now
+    app.dependency_overrides[present] = lambda: clock.now
     return clock
 
 

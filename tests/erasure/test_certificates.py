@@ -17,10 +17,10 @@ from app.audit.tables import AuditEntry, PendingEntry
 from app.certificates import issuing, reading, verify
 from app.certificates.other_ends import GROUNDS
 from app.certificates.verify import Verified
-from app.clock import utc_now
 from app.erasure import arrivals, closing
 from app.erasure.refusing import REFUSALS
 from app.erasure.states import RunState
+from app.http.sessions import present
 from app.ids import model_id
 from app.keys.scopes import Scope
 from app.registry.policy import Policy
@@ -351,7 +351,7 @@ def test_a_key_s_reading_is_logged_once_a_day_for_each_certificate(
 
 def at_time(api: TestClient, now: Callable[[], datetime]) -> None:
     assert isinstance(api.app, FastAPI)
-    api.app.dependency_overrides[utc_now] = now
+    api.app.dependency_overrides[present] = now
 
 
 def test_the_next_day_s_reading_is_logged_again_and_an_earlier_clock_s_is_not(

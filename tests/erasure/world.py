@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, func, select
 
 from app.audit.sequencer import sequence
-from app.clock import utc_now
 from app.config import Settings
 from app.erasure import arrivals, breaker, leases, publishing, recheck_leases, rechecks, rejecting
 from app.erasure.failing import Fault
@@ -22,6 +21,7 @@ from app.erasure.recheck_ends import RecheckFence
 from app.erasure.recheck_tables import Recheck, RecheckState
 from app.erasure.states import KEPT_BACK, LEASED_RUN, LIVE_RUN, ItemState, RunState
 from app.erasure.tables import ErasureItem, ErasureRequest, ErrorClass, Run
+from app.http.sessions import present
 from app.ids import model_id, new_id, version_id
 from app.keys import service as keys
 from app.keys.scopes import ALL_SCOPES
@@ -62,7 +62,7 @@ class World:
         self.now = self._latest = START
         self._app = app_for(settings)
         app = self._app.__enter__()
-        app.dependency_overrides[utc_now] = lambda: self.now
+        app.dependency_overrides[present] = lambda: self.now
         self.runtime: Runtime = app.state.runtime
         if database.is_sqlite:
             event.listen(self.runtime.database.engine, "connect", _without_waiting_for_the_disk)
