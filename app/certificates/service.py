@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import Uuid, bindparam, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from app.audit.kinds import CertificateWritten
@@ -25,16 +25,15 @@ from app.ids import new_id
 
 # Made once: an alias costs more to make than the query that uses it.
 _Later = aliased(Certificate)
+_NEWEST = select(Certificate).where(
+    Certificate.request_id == bindparam("request", type_=Uuid()),
+    ~exists().where(_Later.replaces_id == Certificate.id),
+)
 
 
 def newest(session: Session, request_id: UUID) -> Certificate | None:
     """The request's certificate that no other replaces."""
-    return session.scalar(
-        select(Certificate).where(
-            Certificate.request_id == request_id,
-            ~exists().where(_Later.replaces_id == Certificate.id),
-        )
-    )
+    return session.scalar(_NEWEST, {"request": request_id})
 
 
 def published_versions(certificate: Certificate) -> dict[UUID, VersionDigest]:

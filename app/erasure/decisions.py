@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Uuid, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
@@ -19,6 +19,12 @@ from app.ids import api_key_id, controller_id, request_id
 
 # As long as somebody may have to account for a decision. The closing of a case ends it sooner.
 NOTE_KEPT_FOR = timedelta(days=3 * 365)
+# Made once: every look at a request asks it.
+_OF_REQUEST = (
+    select(RequestDecision)
+    .where(RequestDecision.request_id == bindparam("request", type_=Uuid()))
+    .order_by(RequestDecision.id)
+)
 
 _EVENTS = {
     DecisionAction.APPROVE: Event.APPROVED,
@@ -97,11 +103,7 @@ def note_down(
 
 def of(session: Session, request: UUID) -> Sequence[RequestDecision]:
     """Oldest first."""
-    return session.scalars(
-        select(RequestDecision)
-        .where(RequestDecision.request_id == request)
-        .order_by(RequestDecision.id)
-    ).all()
+    return session.scalars(_OF_REQUEST, {"request": request}).all()
 
 
 def cut_notes(session: Session, request: UUID) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Uuid, bindparam, select
 from sqlalchemy.orm import Session
 
 from app.erasure.recheck_schemas import (
@@ -17,6 +17,14 @@ from app.erasure.recheck_tables import Recheck, RecheckCase
 from app.erasure.tables import ErasureItem
 from app.registry.schemas import CurrentVersion
 from app.registry.tables import ModelVersion
+
+# Made once: every look at a request asks it.
+_OF_ITEMS = (
+    select(RecheckCase, Recheck)
+    .join(Recheck, Recheck.id == RecheckCase.recheck_id)
+    .where(RecheckCase.item_id.in_(bindparam("items", expanding=True, type_=Uuid())))
+    .order_by(Recheck.id)
+)
 
 
 def summaries(session: Session, rows: Sequence[Recheck]) -> list[RecheckSummary]:
@@ -45,12 +53,7 @@ def detail(session: Session, row: Recheck) -> RecheckDetail:
 
 def last_of(session: Session, items: Collection[UUID]) -> Mapping[UUID, LastRecheck]:
     """The latest re-check of each item that has one."""
-    found = session.execute(
-        select(RecheckCase, Recheck)
-        .join(Recheck, Recheck.id == RecheckCase.recheck_id)
-        .where(RecheckCase.item_id.in_(items))
-        .order_by(Recheck.id)
-    )
+    found = session.execute(_OF_ITEMS, {"items": list(items)}) if items else ()
     return {case.item_id: _last(case, recheck) for case, recheck in found}
 
 

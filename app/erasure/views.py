@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Uuid, bindparam, select
 from sqlalchemy.orm import Session
 
 from app.certificates import service as certificates
@@ -27,24 +27,30 @@ from app.erasure.states import OPEN_REQUEST, REQUEST
 from app.erasure.tables import ErasureItem, ErasureRequest
 from app.registry.tables import Model
 
+# Made once: every look at a request asks it.
+_ITEMS = (
+    select(ErasureItem, Model.name)
+    .join(Model, Model.id == ErasureItem.model_id)
+    .where(ErasureItem.request_id == bindparam("request", type_=Uuid()))
+    .order_by(ErasureItem.id)
+)
+
 
 def summary(request: ErasureRequest, *, now: datetime) -> RequestSummary:
     return RequestSummary(**_summary_fields(request, now))
 
 
 def detail(session: Session, request: ErasureRequest, *, now: datetime) -> RequestDetail:
-    items = session.execute(
-        select(ErasureItem, Model.name)
-        .join(Model, Model.id == ErasureItem.model_id)
-        .where(ErasureItem.request_id == request.id)
-        .order_by(ErasureItem.id)
-    ).all()
-    shown = [(item, name) for item, name in items]
+    found = session.execute(_ITEMS, {"request": request.id})
+    shown = [(item, name) for item, name in found]
     return _shown(
         session,
         request,
         shown,
-        rechecked=recheck_views.last_of(session, [item.id for item, _ in shown]),
+        # Only what was published once is ever compared again.
+        rechecked=recheck_views.last_of(
+            session, [item.id for item, _ in shown if item.published_at or item.reopened_at]
+        ),
         decided=decisions.of(session, request.id),
         newest=certificates.newest(session, request.id),
         now=now,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
@@ -26,6 +26,7 @@ DEFAULT_CONTROLLER = "default"
 # A key that is used all the time is written once a minute, not on every call.
 LAST_USE_STEP = timedelta(minutes=1)
 
+_BY_DIGEST = select(ApiKey).where(ApiKey.digest == bindparam("digest"))
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
@@ -95,7 +96,7 @@ def find_key(session: Session, keyring: Keyring, presented: str, *, now: datetim
     if not well_formed(presented):
         return None
     digest = _digest(keyring, presented)
-    key = session.scalar(select(ApiKey).where(ApiKey.digest == digest))
+    key = session.scalar(_BY_DIGEST, {"digest": digest})
     if key is None or not hmac.compare_digest(key.digest, digest):
         return None
     return key if is_valid(key, now=now) else None
