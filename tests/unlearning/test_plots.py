@@ -27,8 +27,8 @@ def curve(forget: list[Any], unseen: list[Any]) -> list[tuple[float, float]]:
 
 
 def area(points: tuple[Any, Any]) -> float:
-    x, y = (np.asarray(rate) for rate in points)
-    return float((np.diff(x) * (y[1:] + y[:-1]) / 2).sum())
+    x, y = points
+    return float(np.trapezoid(y, x))
 
 
 def test_a_curve_has_a_step_for_every_sample() -> None:
