@@ -35,7 +35,7 @@ from client.answers.registry import (
     Recipient,
     Version,
 )
-from client.answers.runs import LastRecheck, Recheck, RecheckSummary, Run, RunSummary
+from client.answers.runs import LastRecheck, Recheck, RecheckSummary, Run, RunPlots, RunSummary
 from client.answers.webhooks import Delivery, NewWebhook, Webhook
 from client.erasures import ErasureCalls, Subject
 from client.keys import KeyCalls
@@ -99,6 +99,7 @@ __all__ = [
     "Recipient",
     "RegistrationInvalid",
     "Run",
+    "RunPlots",
     "RunSummary",
     "SigningKey",
     "Subject",

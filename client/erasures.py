@@ -16,7 +16,7 @@ from client.answers.erasures import (
     ModelImpact,
 )
 from client.answers.overview import Overview
-from client.answers.runs import Recheck, RecheckSummary, Run, RunSummary
+from client.answers.runs import Recheck, RecheckSummary, Run, RunPlots, RunSummary
 from client.problems import LotusProblem
 from client.transport import API, Transport, polls
 
@@ -234,6 +234,11 @@ class ErasureCalls(Transport):
 
     def get_run(self, run: str) -> Run:
         return self.get(f"{API}/runs/{run}", Run)
+
+    def get_plots(self, run: str) -> RunPlots:
+        """What can be drawn of a verified run. The problem `no-plots` before the verdict, and once
+        a case of the run was closed."""
+        return self.get(f"{API}/runs/{run}/plots", RunPlots)
 
     def list_runs(
         self, *, model: str | None = None, state: str | None = None

@@ -81,10 +81,11 @@ class Runner:
             reference_auc=policy.reference_auc,
             reference_p=policy.reference_p,
             whole_classes=given.steering.whole_classes().cpu().numpy(),
-        ).to_dict()
+        )
+        figures = report.to_dict()
         if proof is not None:
-            report["exact_retraining"] = asdict(proof)
-        judged, publish = self._judge(report, exact=exact)
+            figures["exact_retraining"] = asdict(proof)
+        judged, publish = self._judge(figures, report.plots.to_dict(), exact=exact)
         weights = self._store(given.model)
         if not publish:
             self._end(rejecting.reject, weights, judged)
@@ -117,7 +118,9 @@ class Runner:
             )
         return epoch
 
-    def _judge(self, report: dict[str, Any], *, exact: bool) -> tuple[Judged, bool]:
+    def _judge(
+        self, report: dict[str, Any], plots: dict[str, Any], *, exact: bool
+    ) -> tuple[Judged, bool]:
         policy = self.job.policy.verification
         runs = self.job.judged_runs + 1
         verdict = judge(report, policy, rung=self.job.rung, runs=runs, exact=exact)
@@ -135,7 +138,7 @@ class Runner:
             "rung": self.job.rung,
             "runs_in_30_days": runs,
         }
-        return Judged(report, verdict.name, detail, own), verdict.publish
+        return Judged(report, verdict.name, detail, own, plots), verdict.publish
 
     def _store(self, model: nn.Module) -> Weights:
         tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}

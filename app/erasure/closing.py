@@ -85,6 +85,7 @@ def close(
     destroying.suppress(session, request, until=now + suppressed_for, now=now)
     links = destroying.empty_rows(session, keyring, rows, now=now)
     links += destroying.cut_links(session, request)
+    destroying.cut_plots(session, request)
     decisions.cut_notes(session, request.id)
     for version in versions:
         if version.state is not VersionState.DESTROYED:

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, null, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
@@ -24,6 +24,8 @@ from app.erasure.tables import (
     ErasureRequest,
     ItemSample,
     RequestSubject,
+    Run,
+    RunItem,
     SuppressionEntry,
     UnlearnedSample,
 )
@@ -81,6 +83,23 @@ def cut_links(session: Session, request: ErasureRequest) -> int:
             delete(ItemSample).where(ItemSample.item_id.in_(items)),
             delete(RequestSubject).where(RequestSubject.request_id == request.id),
         )
+    )
+
+
+def cut_plots(session: Session, request: ErasureRequest) -> None:
+    """Of every run that unlearned samples of the case or tried to, others' cases in it or not:
+    nobody can tell whose samples a line stands for."""
+    items = select(ErasureItem.id).where(ErasureItem.request_id == request.id)
+    formed_with = select(RunItem.run_id).where(RunItem.item_id.in_(items))
+    # An earlier case's run may have taken the same samples already.
+    covered_by = select(ErasureItem.run_id).where(
+        ErasureItem.request_id == request.id, ErasureItem.run_id.is_not(None)
+    )
+    session.execute(
+        update(Run)
+        .where(Run.id.in_(formed_with.union(covered_by)), Run.plots.is_not(None))
+        .values(plots=null())
+        .execution_options(synchronize_session=False)
     )
 
 

@@ -1,4 +1,5 @@
-"""Requests that were cancelled or refused: their references of the person go after a while too.
+"""Requests that were cancelled or refused: their references of the person go after a while too, and
+what was drawn of the person's samples.
 
 Nothing was destroyed for them and nobody is suppressed, so nothing else closes them. Until then the
 person can be found again: somebody may object to a refusal.
@@ -12,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
-from app.erasure.destroying import cut_links
+from app.erasure.destroying import cut_links, cut_plots
 from app.erasure.locks import lock_requests
 from app.erasure.states import WITHDRAWN
 from app.erasure.tables import ErasureRequest, RequestSubject
@@ -40,6 +41,7 @@ def cut(session: Session, identity: UUID, *, now: datetime) -> bool:
     links = cut_links(session, request)
     if not links:
         return False
+    cut_plots(session, request)
     log.append(
         session,
         kinds.LinksCut(

@@ -36,12 +36,13 @@ class Weights:
 @dataclass(frozen=True)
 class Judged:
     """What verification said. `detail` is the verdict with its reasons and the policy it used;
-    `persons` maps an item to its own figures."""
+    `persons` maps an item to its own figures. `plots` are empty where stored ones are to stay."""
 
     report: dict[str, Any]
     verdict: str
     detail: dict[str, Any]
     persons: Mapping[UUID, dict[str, Any]]
+    plots: dict[str, Any] | None = None
 
 
 def publish(
@@ -176,6 +177,8 @@ def new_version(
 def record(session: Session, run: Run, judged: Judged) -> None:
     """Figures before states: whoever sees the end of the run finds its report."""
     run.metrics, run.verdict, run.verdict_detail = judged.report, judged.verdict, judged.detail
+    if judged.plots is not None:
+        run.plots = judged.plots
     session.flush()
 
 

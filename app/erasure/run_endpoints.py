@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from app.erasure import lookup, run_views
-from app.erasure.schemas import RunDetail, RunSummary
+from app.erasure.plot_schemas import RunPlots
+from app.erasure.run_schemas import RunDetail, RunSummary
 from app.erasure.states import RunState
 from app.erasure.tables import Run
 from app.erasure.worker_tables import Worker, WorkerRole
@@ -62,6 +63,15 @@ def get_run(id: RunId, caller: Reader, session: ReadSession) -> RunDetail:
     verdict with its reasons."""
     run = lookup.get_run(session, id, controller=caller.controller_id)
     return run_views.run_detail(session, run)
+
+
+@router.get("/runs/{id}/plots")
+def get_run_plots(id: RunId, caller: Reader, session: ReadSession) -> RunPlots:
+    """What can be drawn of a verified run, rejected ones included: entropies, ROC curves, and
+    RF-JSD beside its permuted values. 404 `no-plots` before the verdict, and after a case of the
+    run was closed."""
+    run = lookup.get_run(session, id, controller=caller.controller_id)
+    return run_views.run_plots(session, run)
 
 
 @router.get("/workers")

@@ -3,10 +3,17 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
-from app.erasure.schemas import PublishedVersion, RunDetail, RunSummary
-from app.erasure.states import RunState
+from app.erasure.plot_schemas import RunPlots
+from app.erasure.run_schemas import PublishedVersion, RunDetail, RunEpoch, RunSummary
+from app.erasure.states import RUN, RunState
 from app.erasure.tables import Run, RunItem
+from app.http.problems import NotFound
 from app.registry.tables import ModelVersion
+
+
+class NoPlots(NotFound):
+    code = "no-plots"
+    title = "The run has no plots"
 
 
 def run_summary(run: Run) -> RunSummary:
@@ -49,13 +56,25 @@ def run_detail(session: Session, run: Run) -> RunDetail:
         config=run.config,
         seed=run.seed,
         device=run.device,
-        epochs=run.epochs or [],
+        epochs=[RunEpoch.model_validate(epoch) for epoch in run.epochs or []],
         metrics=run.metrics,
         verdict=run.verdict_detail,
         published_version=_published(session, run),
         error_detail=run.error_detail,
         items=list(items),
     )
+
+
+def run_plots(session: Session, run: Run) -> RunPlots:
+    plots = session.scalars(select(Run.plots).where(Run.id == run.id)).one()
+    if plots is None and not RUN[run.state].ends:
+        raise NoPlots("They come with the verdict, and the run is not verified yet.")
+    if plots is None:
+        raise NoPlots(
+            "It ended without a verdict or before plots were kept, or a case of the run has been "
+            "closed, which destroys them."
+        )
+    return RunPlots.model_validate(plots)
 
 
 def _published(session: Session, run: Run) -> PublishedVersion | None:

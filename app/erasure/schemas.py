@@ -20,13 +20,11 @@ from app.erasure.states import (
     Outcome,
     Reopening,
     RequestState,
-    RunState,
-    RunStep,
 )
 from app.erasure.tables import ErrorClass, LegalGround, ReasonCode, Regulation
 from app.http.times import Time
 from app.identities import DEFAULT_TYPE, LONGEST_VALUE, TYPE_PATTERN, IdentityFormat
-from app.ids import CertificateId, ItemId, ModelId, RequestId, RunId, VersionId
+from app.ids import CertificateId, ItemId, ModelId, RequestId, RunId
 from app.registry.method_settings import Method, SettingsOfMethod
 from app.webhooks.addresses import LONGEST_URL
 from app.webhooks.service import MOST_CALLBACKS
@@ -223,59 +221,3 @@ class ModelImpact(BaseModel):
 
 class Impact(BaseModel):
     models: list[ModelImpact]
-
-
-class PublishedVersion(BaseModel):
-    id: VersionId
-    number: int
-    sha256: str
-
-
-class RunSummary(BaseModel):
-    id: RunId
-    model: ModelId
-    base_version: VersionId
-    rung: Annotated[int, Field(description="How many rejected runs came before.")]
-    step: Annotated[RunStep, Field(description="Why the run is made as it is.")]
-    attempt: int
-    state: RunState
-    method: str
-    mode: str
-    verdict: str | None
-    progress: dict[str, Any] | None
-    error_class: ErrorClass | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-
-
-class RunDetail(BaseModel):
-    id: RunId
-    model: ModelId
-    base_version: VersionId
-    base_number: int
-    base_sha256: str
-    rung: Annotated[int, Field(description="How many rejected runs came before.")]
-    step: Annotated[RunStep, Field(description="Why the run is made as it is.")]
-    attempt: int
-    state: RunState
-    method: str
-    mode: str
-    settings: Annotated[dict[str, Any], Field(description="What policy or decision asked for.")]
-    config: Annotated[
-        dict[str, Any] | None,
-        Field(description="Every setting as the run used it; empty until it has started."),
-    ]
-    seed: int
-    device: str | None
-    progress: dict[str, Any] | None
-    epochs: list[dict[str, Any]]
-    metrics: dict[str, Any] | None
-    verdict: dict[str, Any] | None
-    published_version: PublishedVersion | None
-    error_class: ErrorClass | None
-    error_detail: str | None
-    items: list[ItemId]
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None

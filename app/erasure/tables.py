@@ -291,6 +291,8 @@ class Run(Base):
     progress: Mapped[dict[str, Any] | None]
     epochs: Mapped[list[Any] | None] = mapped_column(deferred=True)
     metrics: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
+    # Until a case of the run is closed: it tells more of single samples than the figures do.
+    plots: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
     verdict: Mapped[str | None] = mapped_column(String(40))
     verdict_detail: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
     candidate_version_id: Mapped[UUID | None] = mapped_column(ForeignKey("model_versions.id"))

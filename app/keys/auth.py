@@ -149,8 +149,8 @@ def authenticate(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     as_cookie: Annotated[object, Depends(cookies.session_cookie)],
 ) -> Caller:
-    """Who calls, within the limit of the key's calls. One dependency and not two: each that may wait
-    takes a thread, which costs more than what is done in it."""
+    """Who calls, within the limit of the key's calls. One dependency and not two: whatever may
+    wait takes a thread, which costs more than what is done in it."""
     caller = identify(request, runtime, now, credentials)
     count_call(request, caller)
     return caller

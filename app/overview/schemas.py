@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from app.erasure.schemas import RunSummary
+from app.erasure.run_schemas import RunSummary
 from app.erasure.states import RequestState
 from app.erasure.tables import ErrorClass
 from app.erasure.worker_tables import WorkerRole

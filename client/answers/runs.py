@@ -41,6 +41,59 @@ class Run(RunSummary):
     items: list[str] = Field(default_factory=list)
 
 
+class SetHistogram(Answer):
+    """`shares` are the bars to draw: unseen samples at the forget set's mix of classes."""
+
+    size: int
+    counts: list[int]
+    shares: list[float]
+
+
+class EntropyPlot(Answer):
+    """In nats. `unseen` are the original model's answers, `unseen_after` the new one's."""
+
+    edges: list[float]
+    forget_before: SetHistogram
+    forget_after: SetHistogram
+    unseen: SetHistogram
+    unseen_after: SetHistogram
+
+
+class RocCurve(Answer):
+    auc: float
+    false_positive_rate: list[float]
+    true_positive_rate: list[float]
+
+
+class RocPair(Answer):
+    before: RocCurve
+    after: RocCurve
+
+
+class NullPlot(Answer):
+    """A same-model RF-JSD, in nats, and the histogram of its permuted values."""
+
+    value: float
+    p_up: float
+    permutations: int
+    edges: list[float]
+    counts: list[int]
+
+
+class NullPair(Answer):
+    before: NullPlot
+    after: NullPlot
+
+
+class RunPlots(Answer):
+    """What is None could not be computed, and `reasons` says why. `roc` has a curve by score."""
+
+    entropy: EntropyPlot | None = None
+    roc: dict[str, RocPair] | None = None
+    rf_jsd: NullPair | None = None
+    reasons: dict[str, str] = Field(default_factory=dict)
+
+
 class LastRecheck(Answer):
     """What the latest comparison of a completed case with a later version said."""
 

@@ -45,6 +45,10 @@ def test_a_request_ends_in_a_verified_published_version(
         assert after.number == before.number + 1
 
         _the_report_says_what_happened(run.metrics, run.epochs)
+        drawn = client.get_plots(run.id)
+        assert drawn.entropy is not None and drawn.entropy.forget_after.size == 100
+        assert drawn.roc is not None and drawn.rf_jsd is not None
+        assert drawn.roc["phi"].after.auc == run.metrics["scores"]["phi"]["after"]["auc"]
         # What only the runner can tell the library and the rule.
         assert run.metrics["reference"]["unusual_p"] is not None  # whose the unseen rows are
         assert run.verdict["runs_in_30_days"] == 1

@@ -30,6 +30,13 @@ REPORT: dict[str, Any] = {
     "accuracy": {},
     "persons": [],
 }
+# As a run with nothing to compare has them; those of real runs are in tests/workers.
+PLOTS: dict[str, Any] = {
+    "entropy": None,
+    "roc": None,
+    "rf_jsd": None,
+    "reasons": {"entropy": "Stated by a test.", "roc": "The same.", "rf_jsd": "The same."},
+}
 
 
 @dataclass
@@ -138,7 +145,7 @@ class Hand:
             self.runtime.keyring,
             fence,
             Weights(digest(f"{fence.run_id}/{weights}"), 10),
-            Judged(REPORT, verdict, detail, persons),
+            Judged(REPORT, verdict, detail, persons, PLOTS),
             actor="service",
             now=now,
         )

@@ -95,7 +95,26 @@ def learned_test(comparison: Comparison, draws: Draws) -> BeforeAfter[LearnedAtt
     return result
 
 
-def rf_jsd_test(comparison: Comparison, draws: Draws, whole_classes: Ints) -> RfJsdFigures:
+def same_model_tests(comparison: Comparison, draws: Draws) -> BeforeAfter[PermutationTest]:
+    def one(side: Side) -> PermutationTest:
+        return same_model_test(
+            comparison.places,
+            comparison.classes,
+            side.forget.probs,
+            side.test.probs,
+            seed=draws.seed,
+            permutations=draws.permutations,
+        )
+
+    return BeforeAfter(one(comparison.before), one(comparison.after))
+
+
+def rf_jsd_test(
+    comparison: Comparison,
+    same: BeforeAfter[PermutationTest],
+    draws: Draws,
+    whole_classes: Ints,
+) -> RfJsdFigures:
     before, after = comparison.before, comparison.after
     num_classes = before.test.probs.shape[1]
 
@@ -107,17 +126,6 @@ def rf_jsd_test(comparison: Comparison, draws: Draws, whole_classes: Ints) -> Rf
 
     value, released, per_class = paper(after.forget)
     value_before, released_before, _ = paper(before.forget)
-    same_before, same_after = (
-        same_model_test(
-            comparison.places,
-            comparison.classes,
-            side.forget.probs,
-            side.test.probs,
-            seed=draws.seed,
-            permutations=draws.permutations,
-        )
-        for side in comparison.sides
-    )
     valid = not np.isin(comparison.classes, whole_classes).any()
     if not valid:
         draws.reasons["rf_jsd.value"] = "a whole class is forgotten: a perfect result is not near 0"
@@ -129,10 +137,10 @@ def rf_jsd_test(comparison: Comparison, draws: Draws, whole_classes: Ints) -> Rf
         drift=_drift(comparison, num_classes, draws),
         per_class={str(label): figure for label, figure in per_class.items()},
         paper_value_valid=bool(valid),
-        same_before=_same(same_before),
-        same_after=_same(same_after),
-        too_regular=same_after.p_low <= TOO_REGULAR,
-        saw_before=same_before.p_up <= SAW_BEFORE,
+        same_before=_same(same.before),
+        same_after=_same(same.after),
+        too_regular=same.after.p_low <= TOO_REGULAR,
+        saw_before=same.before.p_up <= SAW_BEFORE,
     )
 
 

@@ -4,7 +4,7 @@ With the same model on both sides the two sets are exchangeable when unlearning 
 the permutation p-value is exact at every size. N samples, C classes, B permutations.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class PermutationTest:
     permutations: int
     worst_class: int  # label with the largest standardised value
     worst_class_p: float  # against the null of the maximum over classes
+    draws: Floats = field(repr=False, compare=False)  # (B,) permuted values, nats
 
     @property
     def p_up(self) -> float:
@@ -68,6 +69,7 @@ def same_model_test(
         permutations=permutations,
         worst_class=classes[worst],
         worst_class_p=worst_p,
+        draws=draws,
     )
 
 

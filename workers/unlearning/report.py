@@ -162,6 +162,62 @@ class BeforeAfter(Generic[Figure]):
 
 
 @dataclass(frozen=True)
+class SetHistogram:
+    size: int
+    counts: list[int]
+    shares: list[float]  # sum 1; of unseen samples at the forget set's mix of classes
+
+
+@dataclass(frozen=True)
+class EntropyPlot:
+    """Entropy of the softmax over the samples compared. `unseen`: the original model's answers,
+    `unseen_after` the new one's, each what the figures of its side compare with."""
+
+    edges: list[float]  # nats, from 0 to ln C; one more than bins
+    forget_before: SetHistogram
+    forget_after: SetHistogram
+    unseen: SetHistogram
+    unseen_after: SetHistogram
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """`auc` is the figure of the report: the area under the curve before points were left out."""
+
+    auc: float
+    false_positive_rate: list[float]
+    true_positive_rate: list[float]
+
+
+@dataclass(frozen=True)
+class NullPlot:
+    """A same-model RF-JSD and the permuted values that its p-value counts, in nats."""
+
+    value: float
+    p_up: float
+    permutations: int
+    edges: list[float]  # from the smallest permuted value to the largest
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Plots:
+    """What can be drawn beside the figures. Kept apart from them: it tells more of single samples.
+
+    None where nothing can be compared; `reasons` says why under the plot's name.
+    """
+
+    entropy: EntropyPlot | None
+    roc: dict[str, BeforeAfter[RocCurve]] | None  # by score
+    rf_jsd: BeforeAfter[NullPlot] | None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+
+@dataclass(frozen=True)
 class Report:
     sizes: Sizes
     rf_jsd: RfJsdFigures | None
@@ -176,13 +232,16 @@ class Report:
     utility: Utility | None
     membership_inference: BeforeAfter[PaperAttack]
     persons: list[PersonFigures]
+    plots: Plots
     seed: int
     permutations: int
     reasons: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON types only: tuples become lists, and no NaN or infinity is left."""
+        """The figures, without the plots. JSON types only: tuples become lists, and no NaN or
+        infinity is left."""
         plain: dict[str, Any] = _plain(asdict(self))
+        del plain["plots"]
         return plain
 
 

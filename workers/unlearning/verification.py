@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.unlearning import comparison as comparing
-from workers.unlearning import figures
+from workers.unlearning import figures, plots
 from workers.unlearning.comparison import SETS, STABILITY, Comparison, Side
 from workers.unlearning.conditional import Ints
 from workers.unlearning.errors import ShapeMismatch, UnlearningError
@@ -22,6 +22,7 @@ from workers.unlearning.hypothesis_tests import (
     kuiper_test,
     learned_test,
     rf_jsd_test,
+    same_model_tests,
 )
 from workers.unlearning.metrics import membership_inference
 from workers.unlearning.persons import person_variance
@@ -95,6 +96,7 @@ def verify(
     kuiper_figures = band = learned = stability = rf_jsd_figures = None
     if comparison is None:
         reasons["all"] = "no class of the forget set has unseen samples"
+        drawn = plots.nothing(reasons["all"])
     else:
         draws = Draws(seed, permutations, reasons)
         why_not = _no_allowance(reference, reference_auc, reference_p)
@@ -108,7 +110,9 @@ def verify(
         band = band_test(comparison, "phi", draws)
         stability = band_test(comparison, STABILITY, draws)
         learned = learned_test(comparison, draws)
-        rf_jsd_figures = rf_jsd_test(comparison, draws, whole)
+        same = same_model_tests(comparison, draws)
+        rf_jsd_figures = rf_jsd_test(comparison, same, draws, whole)
+        drawn = plots.plots_of(comparison, scores, same)
         if owners is not None:
             people = _people(comparison, owners, null)
     utility = figures.utility_figures(
@@ -138,6 +142,7 @@ def verify(
         utility=utility,
         membership_inference=BeforeAfter(_paper_attack(before), _paper_attack(after)),
         persons=people,
+        plots=drawn,
         seed=seed,
         permutations=permutations,
         reasons=reasons,
