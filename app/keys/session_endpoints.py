@@ -17,7 +17,7 @@ from app.runtime import Runtime
 router = APIRouter(prefix="/session", tags=["keys"])
 
 
-def _from_own_page(request: Request, runtime: CurrentRuntime) -> None:
+async def _from_own_page(request: Request, runtime: CurrentRuntime) -> None:
     """Else another site could log its visitors in, or out."""
     require_own_page(request, runtime.settings.public_url)
 

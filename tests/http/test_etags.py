@@ -39,6 +39,12 @@ def test_a_read_is_answered_with_304_until_something_has_changed(
     assert changed.headers["ETag"] != tag
 
 
+def test_the_overview_s_own_tag_is_compared(api: TestClient) -> None:
+    tag = api.get(f"{API}/overview").headers["ETag"]
+    answer = api.get(f"{API}/overview", headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", tag)
+
+
 def test_a_304_says_what_the_answer_would_have_said_but_of_its_body(api: TestClient) -> None:
     whole = api.get(KEYS)
     unchanged = api.get(KEYS, headers={"If-None-Match": whole.headers["ETag"]})

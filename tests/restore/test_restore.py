@@ -1,6 +1,7 @@
 """How a restore is noticed, and what the service does until a person has looked."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -345,6 +346,7 @@ def test_a_restore_under_a_running_service_is_noticed(
             with marked.database.read() as session:
                 if service.is_paused(session):
                     return
+            time.sleep(0.01)  # or else this loop keeps the other thread from looking
     pytest.fail("it was not noticed")
 
 
