@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from app.erasure.schemas import BulkRow
+from app.http.limits import names_a_field_twice
 from app.http.problems import FieldError, InvalidInput, MalformedJson, Problem, field_errors
 
 LONGEST_ROW = 64 * 1024
@@ -176,11 +177,14 @@ def _json_row(line: bytes | None) -> Row:
     if line is None:
         return _too_long()
     try:
-        return BulkRow.model_validate_json(line)
+        row = BulkRow.model_validate_json(line)
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid":
             return MalformedJson("The row could not be parsed as JSON.")
         return _invalid(error)
+    if names_a_field_twice(line):
+        return MalformedJson("An object of the row names a field twice.")
+    return row
 
 
 def _csv_row(record: bytes | None, columns: Sequence[str]) -> Row:

@@ -130,7 +130,7 @@ async def _checked_body(receive: Receive, limit: int) -> Receive:
         raise MalformedJson("The body must be UTF-8.")
     if _json_depth(body) > DEEPEST_JSON:
         raise MalformedJson(f"The JSON nests deeper than {DEEPEST_JSON} levels.")
-    if _names_a_field_twice(body):
+    if names_a_field_twice(body):
         raise MalformedJson("An object of the JSON names a field twice.")
     return _replay([{"type": "http.request", "body": body, "more_body": False}], receive)
 
@@ -170,7 +170,7 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         raise _Twice
 
 
-def _names_a_field_twice(body: bytes) -> bool:
+def names_a_field_twice(body: bytes) -> bool:
     """RFC 8259 leaves open which of the two counts, and a proxy that looked at the body may have
     taken the other. False for what is not JSON."""
     try:

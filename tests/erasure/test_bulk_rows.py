@@ -124,6 +124,16 @@ def test_one_faulty_row_of_a_table_fails_no_other(row: bytes, code: str) -> None
             INVALID,
         ),
         (b'"' + b"a" * LONGEST_ROW + b'"', "row-too-long"),
+        (
+            b'{"external_id": "c", "external_id": "d", "subjects": [{"value": "x"}], '
+            b'"regulation": "gdpr"}',
+            "malformed-json",
+        ),
+        (
+            b'{"external_id": "c", "subjects": [{"value": "x", "valu\\u0065": "y"}], '
+            b'"regulation": "gdpr"}',
+            "malformed-json",
+        ),
     ],
 )
 def test_one_faulty_line_of_json_fails_no_other(line: bytes, code: str) -> None:
