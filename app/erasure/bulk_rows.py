@@ -26,6 +26,8 @@ SEVERAL = ("models", "callback_urls")
 OPTIONAL = ("subject_type", "subject_format", "legal_ground", "submitted_at", *SEVERAL)
 
 _QUOTE, _COMMA = b'",'
+_QUOTED_CELL = re.compile(r'(?:^|(?<=,))"(?:[^"]|"")*+"(?=,|\Z)')
+_QUOTE_AFTER_BLANKS = re.compile(r'(?:^|,)[ \t]+"')
 
 # What a row asks for, or why it cannot be used.
 Row = BulkRow | Problem
@@ -191,9 +193,12 @@ def _csv_row(record: bytes | None, columns: Sequence[str]) -> Row:
     if record is None:
         return _too_long()
     try:
-        (cells,) = csv.reader([record.decode("utf-8")], strict=True)
+        text = record.decode("utf-8")
+        (cells,) = csv.reader([text], strict=True)
     except (UnicodeDecodeError, csv.Error, ValueError):
         return InvalidInput("The row is no CSV in UTF-8.")
+    if _quotes_after_blanks(text):
+        return InvalidInput("A cell in quotes must begin right after the comma.")
     if len(cells) != len(columns):
         return InvalidInput(f"The row must have {len(columns)} cells, as many as the heading.")
     given: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=True) if cell}
@@ -204,6 +209,11 @@ def _csv_row(record: bytes | None, columns: Sequence[str]) -> Row:
         return BulkRow.model_validate({**given, **several, "subjects": [subject]})
     except ValidationError as error:
         return _invalid(error)
+
+
+def _quotes_after_blanks(text: str) -> bool:
+    """The quotes would belong to the value, and name a person whom nobody knows."""
+    return '"' in text and _QUOTE_AFTER_BLANKS.search(_QUOTED_CELL.sub("", text)) is not None
 
 
 def _columns(heading: bytes | None) -> list[str]:
