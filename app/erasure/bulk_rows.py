@@ -13,7 +13,14 @@ from pydantic import ValidationError
 
 from app.erasure.schemas import BulkRow
 from app.http.limits import names_a_field_twice
-from app.http.problems import FieldError, InvalidInput, MalformedJson, Problem, field_errors
+from app.http.problems import (
+    FieldError,
+    InvalidInput,
+    MalformedJson,
+    Problem,
+    UnsupportedMediaType,
+    field_errors,
+)
 
 LONGEST_ROW = 64 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -31,12 +38,6 @@ _QUOTE_AFTER_BLANKS = re.compile(r'(?:^|,)[ \t]+"')
 
 # What a row asks for, or why it cannot be used.
 Row = BulkRow | Problem
-
-
-class UnsupportedMediaType(Problem):
-    status = 415
-    code = "unsupported-media-type"
-    title = "The body is of a type that cannot be read here"
 
 
 class BadColumns(Problem):
