@@ -35,11 +35,13 @@ class Forecast:
     free_at: datetime | None
     models_free_at: dict[UUID, datetime]
 
-    def end_of_next(self, model: UUID, length: timedelta | None) -> datetime | None:
-        """Of a batch that begins to wait now, behind everything else."""
+    def end_of_next(
+        self, model: UUID, length: timedelta | None, ready_at: datetime
+    ) -> datetime | None:
+        """Of a batch behind everything else, which nobody takes before `ready_at`."""
         if length is None or self.free_at is None:
             return None
-        return max(self.free_at, self.models_free_at.get(model, self.free_at)) + length
+        return max(self.free_at, self.models_free_at.get(model, ready_at), ready_at) + length
 
 
 NOTHING = Forecast({}, None, {})

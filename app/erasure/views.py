@@ -1,7 +1,7 @@
 """Requests as the API shows them."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -31,7 +31,10 @@ def summary(request: ErasureRequest, *, now: datetime) -> RequestSummary:
     return RequestSummary(**_summary_fields(request, now))
 
 
-def detail(session: Session, request: ErasureRequest, *, now: datetime) -> RequestDetail:
+def detail(
+    session: Session, request: ErasureRequest, *, coalesce: timedelta, now: datetime
+) -> RequestDetail:
+    """`coalesce` is the window of models whose policy names none."""
     items = session.execute(
         select(ErasureItem, Model.name)
         .join(Model, Model.id == ErasureItem.model_id)
@@ -51,7 +54,7 @@ def detail(session: Session, request: ErasureRequest, *, now: datetime) -> Reque
         deadline=_deadline(request),
         decisions=[_decision(one) for one in decisions.of(session, request.id)],
         expected_completion_at=forecasting.expected_at(
-            session, request, [item for item, _ in items], now=now
+            session, request, [item for item, _ in items], coalesce=coalesce, now=now
         ),
         reopened_at=reopened[0],
         reopened_for=reopened[1],
