@@ -1,5 +1,6 @@
 """Settings: `LOTUS_*` environment variables, every one optional."""
 
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
@@ -221,6 +222,10 @@ class Settings(BaseSettings):
     @property
     def is_single_machine(self) -> bool:
         return make_url(self.effective_database_url).get_backend_name() == "sqlite"
+
+    @property
+    def coalesce(self) -> timedelta:
+        return timedelta(seconds=self.coalesce_seconds)
 
     @property
     def artifact_dir(self) -> Path:

@@ -156,9 +156,8 @@ def cases_close(runtime: Runtime, now: datetime) -> bool:
 
 def work_waits(runtime: Runtime, now: datetime) -> bool:
     """Is there a run or a re-check for a device?"""
-    coalesce = timedelta(seconds=runtime.settings.coalesce_seconds)
     with runtime.database.read() as session:
         return bool(
-            queue.candidates(session, coalesce=coalesce, now=now)
+            queue.candidates(session, coalesce=runtime.settings.coalesce, now=now)
             or rechecks.candidates(session, now=now)
         )

@@ -171,10 +171,9 @@ class Supervisor:
 
     def next_work(self, now: datetime) -> Held | None:
         """Claims what should be next and starts it; None if nothing is ready."""
-        coalesce = timedelta(seconds=self.runtime.settings.coalesce_seconds)
         with self.runtime.database.read() as session:
             candidates = in_turn(
-                queue.candidates(session, coalesce=coalesce, now=now),
+                queue.candidates(session, coalesce=self.runtime.settings.coalesce, now=now),
                 rechecks.candidates(session, now=now),
             )
             if candidates and clock.is_off(session, utc_now):

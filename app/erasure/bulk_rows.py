@@ -12,7 +12,15 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from app.erasure.schemas import BulkRow
-from app.http.problems import FieldError, InvalidInput, MalformedJson, Problem, field_errors
+from app.http.limits import names_a_field_twice
+from app.http.problems import (
+    FieldError,
+    InvalidInput,
+    MalformedJson,
+    Problem,
+    UnsupportedMediaType,
+    field_errors,
+)
 
 LONGEST_ROW = 64 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -25,15 +33,11 @@ SEVERAL = ("models", "callback_urls")
 OPTIONAL = ("subject_type", "subject_format", "legal_ground", "submitted_at", *SEVERAL)
 
 _QUOTE, _COMMA = b'",'
+_QUOTED_CELL = re.compile(r'(?:^|(?<=,))"(?:[^"]|"")*+"(?=,|\Z)')
+_QUOTE_AFTER_BLANKS = re.compile(r'(?:^|,)[ \t]+"')
 
 # What a row asks for, or why it cannot be used.
 Row = BulkRow | Problem
-
-
-class UnsupportedMediaType(Problem):
-    status = 415
-    code = "unsupported-media-type"
-    title = "The body is of a type that cannot be read here"
 
 
 class BadColumns(Problem):
@@ -176,20 +180,26 @@ def _json_row(line: bytes | None) -> Row:
     if line is None:
         return _too_long()
     try:
-        return BulkRow.model_validate_json(line)
+        row = BulkRow.model_validate_json(line)
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid":
             return MalformedJson("The row could not be parsed as JSON.")
         return _invalid(error)
+    if names_a_field_twice(line):
+        return MalformedJson("An object of the row names a field twice.")
+    return row
 
 
 def _csv_row(record: bytes | None, columns: Sequence[str]) -> Row:
     if record is None:
         return _too_long()
     try:
-        (cells,) = csv.reader([record.decode("utf-8")], strict=True)
+        text = record.decode("utf-8")
+        (cells,) = csv.reader([text], strict=True)
     except (UnicodeDecodeError, csv.Error, ValueError):
         return InvalidInput("The row is no CSV in UTF-8.")
+    if _quotes_after_blanks(text):
+        return InvalidInput("A cell in quotes must begin right after the comma.")
     if len(cells) != len(columns):
         return InvalidInput(f"The row must have {len(columns)} cells, as many as the heading.")
     given: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=True) if cell}
@@ -200,6 +210,11 @@ def _csv_row(record: bytes | None, columns: Sequence[str]) -> Row:
         return BulkRow.model_validate({**given, **several, "subjects": [subject]})
     except ValidationError as error:
         return _invalid(error)
+
+
+def _quotes_after_blanks(text: str) -> bool:
+    """The quotes would belong to the value, and name a person whom nobody knows."""
+    return '"' in text and _QUOTE_AFTER_BLANKS.search(_QUOTED_CELL.sub("", text)) is not None
 
 
 def _columns(heading: bytes | None) -> list[str]:

@@ -8,19 +8,22 @@ Saturday, a Sunday or a public holiday ends with the next working day. While the
 who the person is and has asked (Art. 12(6)), the clock stands still.
 
 CCPA (11 CCR 7021): 45 calendar days, extendable once by 45, with notice. They run regardless of the
-time that it takes to verify who asked, so nothing stops this clock.
+time that it takes to verify who asked, so nothing stops this clock. The day of a request is that of
+California: by UTC whatever is sent in the afternoon there would be a day younger than it is.
 """
 
 import calendar
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from enum import StrEnum
 
 # So many days before the due date somebody is reminded, and once more when it has passed.
 NEARING = (10, 5, 2)
 _LAST_SECOND = time(23, 59, 59, tzinfo=UTC)
 _FIRST_WEEKEND_DAY = 5
+# All year: an hour of summer in which a day begins too late can only make a deadline earlier.
+_CALIFORNIA = timezone(timedelta(hours=-8))
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class Span:
 
 @dataclass(frozen=True)
 class Law:
-    """`extended` counts from the person's request too, and is empty where none is allowed."""
+    """`extended` counts from the person's request too, and is empty where none is allowed. `place`
+    says on which day that was."""
 
     first: Span
     extended: Span | None = None
     ends_on_a_working_day: bool = False
     identity_stops_the_clock: bool = False
+    place: timezone = UTC
 
 
 GDPR = Law(
@@ -50,7 +55,7 @@ GDPR = Law(
     ends_on_a_working_day=True,
     identity_stops_the_clock=True,
 )
-CCPA = Law(first=Span(days=45), extended=Span(days=90))
+CCPA = Law(first=Span(days=45), extended=Span(days=90), place=_CALIFORNIA)
 LAWS: Mapping[str, Law] = {"gdpr": GDPR, "ccpa": CCPA}
 
 
@@ -81,7 +86,7 @@ def due_at(
     span = law.extended if extended else law.first
     if span is None:
         raise ValueError("this law knows no extension")
-    day = span.after(submitted.astimezone(UTC).date())
+    day = span.after(submitted.astimezone(law.place).date())
     stood_still = sum((pause.end - pause.start for pause in pauses), timedelta())
     day += timedelta(days=-(-stood_still // timedelta(days=1)))
     if law.ends_on_a_working_day:

@@ -31,7 +31,7 @@ def approve_erasure(
     request = lookup.get_request(session, id, controller=caller.controller_id)
     approving.approve(session, runtime.keyring, request, Decider(caller.key_id, now))
     bell.ring_after_commit(session, runtime.settings)
-    return views.detail(session, request, now=now)
+    return views.detail(session, request, coalesce=runtime.settings.coalesce, now=now)
 
 
 @router.post("/{id}/refuse", status_code=status.HTTP_202_ACCEPTED)
@@ -55,7 +55,7 @@ def refuse_erasure(
         note=_note(body.note),
     )
     bell.ring_after_commit(session, runtime.settings)
-    return views.detail(session, request, now=now)
+    return views.detail(session, request, coalesce=runtime.settings.coalesce, now=now)
 
 
 @router.post("/{id}/hold", status_code=status.HTTP_202_ACCEPTED)
@@ -80,7 +80,7 @@ def hold_erasure(
         note=_note(body.note),
     )
     bell.ring_after_commit(session, runtime.settings)
-    return views.detail(session, request, now=now)
+    return views.detail(session, request, coalesce=runtime.settings.coalesce, now=now)
 
 
 @router.post("/{id}/resume", status_code=status.HTTP_202_ACCEPTED)
@@ -91,12 +91,17 @@ def resume_erasure(
     request = lookup.get_request(session, id, controller=caller.controller_id)
     holding.resume(session, runtime.keyring, request, Decider(caller.key_id, now))
     bell.ring_after_commit(session, runtime.settings)
-    return views.detail(session, request, now=now)
+    return views.detail(session, request, coalesce=runtime.settings.coalesce, now=now)
 
 
 @router.post("/{id}/extend", status_code=status.HTTP_202_ACCEPTED)
 def extend_deadline(
-    id: RequestId, body: ExtendDeadline, caller: Deciding, session: WriteSession, now: Now
+    id: RequestId,
+    body: ExtendDeadline,
+    caller: Deciding,
+    session: WriteSession,
+    runtime: CurrentRuntime,
+    now: Now,
 ) -> RequestDetail:
     """Once, in the first period, when the person has been told: by two months under the GDPR, by
     45 days under the CCPA."""
@@ -109,7 +114,7 @@ def extend_deadline(
         notified_at=body.notified_at,
         evidence_sha256=body.evidence_sha256,
     )
-    return views.detail(session, request, now=now)
+    return views.detail(session, request, coalesce=runtime.settings.coalesce, now=now)
 
 
 def _note(text: str | None) -> Note | None:

@@ -60,9 +60,10 @@ def submit_erasure(
         bell.ring_after_commit(session, runtime.settings)
     request = accepted.request
     response.headers["Location"] = f"/api/v1/erasure-requests/{request_id(request.id)}"
+    coalesce = runtime.settings.coalesce
     if accepted.items:
-        return views.of_new(session, request, accepted.items, now=now)
-    return views.detail(session, request, now=now)
+        return views.of_new(session, request, accepted.items, coalesce=coalesce, now=now)
+    return views.detail(session, request, coalesce=coalesce, now=now)
 
 
 class ListQuery(RequestFilter):
@@ -98,10 +99,13 @@ def assess_impact(
 
 
 @router.get("/{id}")
-def get_erasure(id: RequestId, caller: Reader, session: ReadSession, now: Now) -> RequestDetail:
+def get_erasure(
+    id: RequestId, caller: Reader, session: ReadSession, runtime: CurrentRuntime, now: Now
+) -> RequestDetail:
     """The request as it is now: its state, who is waited for, the deadline, what was decided, an
     item for each model, and the newest certificate."""
-    return views.detail(session, _owned(session, caller, id), now=now)
+    request = _owned(session, caller, id)
+    return views.detail(session, request, coalesce=runtime.settings.coalesce, now=now)
 
 
 @router.post("/{id}/cancel", status_code=status.HTTP_202_ACCEPTED)
@@ -113,7 +117,7 @@ def cancel_erasure(
     request = _owned(session, caller, id)
     cancelling.cancel(session, runtime.keyring, request, actor=caller.actor, now=now)
     bell.ring_after_commit(session, runtime.settings)
-    return views.detail(session, request, now=now)
+    return views.detail(session, request, coalesce=runtime.settings.coalesce, now=now)
 
 
 @router.post("/{id}/decide", status_code=status.HTTP_202_ACCEPTED)
@@ -142,7 +146,7 @@ def decide_erasure(
     )
     bell.ring_after_commit(session, runtime.settings)
     session.refresh(request)
-    return views.detail(session, request, now=now)
+    return views.detail(session, request, coalesce=runtime.settings.coalesce, now=now)
 
 
 def _owned(session: Session, caller: Caller, id: UUID) -> ErasureRequest:

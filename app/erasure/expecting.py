@@ -7,7 +7,7 @@ the first estimate.
 
 import heapq
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -29,19 +29,19 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """`ends` by the name of the work; `free_at` is when a worker has nothing more to do. `lengths`
-    are those of models that have no work yet, for whoever asks for them to remember."""
+    """`ends` by the name of the work; `free_at` is when a worker has nothing more to do."""
 
     ends: dict[Hashable, datetime | None]
     free_at: datetime | None
     models_free_at: dict[UUID, datetime]
-    lengths: dict[UUID, timedelta | None] = field(default_factory=dict)
 
-    def end_of_next(self, model: UUID, length: timedelta | None) -> datetime | None:
-        """Of a batch that begins to wait now, behind everything else."""
+    def end_of_next(
+        self, model: UUID, length: timedelta | None, ready_at: datetime
+    ) -> datetime | None:
+        """Of a batch behind everything else, which nobody takes before `ready_at`."""
         if length is None or self.free_at is None:
             return None
-        return max(self.free_at, self.models_free_at.get(model, self.free_at)) + length
+        return max(self.free_at, self.models_free_at.get(model, ready_at), ready_at) + length
 
 
 NOTHING = Forecast({}, None, {})

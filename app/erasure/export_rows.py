@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from app.erasure.decision_schemas import WaitView
 from app.erasure.schemas import RequestSummary
 
-# A spreadsheet takes a cell that begins so for a formula.
-FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A spreadsheet takes a cell that begins so for a formula. Where it reads tables with semicolons, as
+# in much of Europe, or with tabs, a cell of its begins behind each of those too.
+_FORMULA = re.compile(r"(^[\t\r\n=+\-@]|(?<=[;\t\r\n])[\"' ]*[=+\-@])")
 NESTED = "waits_for"
 
 
@@ -52,7 +54,7 @@ def ending(form: ExportForm, count: int) -> bytes:
 
 def safe_cell(text: str) -> str:
     """With an apostrophe before what a spreadsheet would carry out."""
-    return f"'{text}" if text.startswith(FORMULA_BEGINS) else text
+    return _FORMULA.sub(r"'\1", text)
 
 
 def _cells(request: RequestSummary) -> list[str]:

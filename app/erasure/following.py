@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from fastapi.concurrency import run_in_threadpool
@@ -107,7 +107,7 @@ class Following:
 
     def _look(self, streams: list[_Stream]) -> dict[_Stream, _News | None]:
         """What is new for whom; nothing at all for those who may not call any more."""
-        now = self._clock()
+        now, coalesce = self._clock(), self._runtime.settings.coalesce
         heard: dict[_Stream, _News | None] = {}
         with self._runtime.database.read() as session:
             valid = still_valid(session, {stream.caller for stream in streams}, now=now)
@@ -119,14 +119,14 @@ class Following:
                     heard[stream] = None
                 elif stream.seen != mark.text:
                     if thing not in documents:
-                        documents[thing] = document_of(session, thing, now=now)
+                        documents[thing] = document_of(session, thing, coalesce=coalesce, now=now)
                     heard[stream] = _News(mark, documents[thing])
         return heard
 
 
-def document_of(session: Session, thing: Thing, *, now: datetime) -> str:
+def document_of(session: Session, thing: Thing, *, coalesce: timedelta, now: datetime) -> str:
     """As the API shows it; of a run the summary, without its curves."""
     if thing.kind is Followed.RUN:
         return run_views.run_summary(session.get_one(Run, thing.id)).model_dump_json()
     request = session.get_one(ErasureRequest, thing.id)
-    return views.detail(session, request, now=now).model_dump_json()
+    return views.detail(session, request, coalesce=coalesce, now=now).model_dump_json()

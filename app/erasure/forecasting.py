@@ -2,16 +2,17 @@
 
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Pool, func, select
 from sqlalchemy.orm import Session
 
-from app.erasure import batching, queue
+from app.erasure import batching, due_dates, queue
+from app.erasure.batching import Waiting
 from app.erasure.expecting import NOTHING, Forecast, Work, forecast
 from app.erasure.states import LEASED_RUN, LIVE_RUN, ItemState, RequestState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
@@ -25,56 +26,108 @@ FRESH_SECONDS = 5.0
 _AWAITED = (RequestState.RECEIVED, RequestState.SCHEDULED, RequestState.RUNNING)
 _DONE = (ItemState.PUBLISHED, ItemState.CANCELLED, ItemState.REFUSED)
 
+
+class Pace(NamedTuple):
+    """Of a model: how long its runs take, how long requests wait for company, if its policy says
+    so, and until when no run begins."""
+
+    length: timedelta | None
+    window: timedelta | None
+    paused_until: datetime | None
+
+    def ready_at(self, waiting: Waiting, coalesce: timedelta) -> datetime:
+        ready = batching.ready_at(
+            [waiting],
+            window=coalesce if self.window is None else self.window,
+            run_time=self.length or batching.FIRST_ESTIMATE,
+        )
+        return max(ready, self.paused_until or ready)
+
+
+class Look(NamedTuple):
+    """The queue as it was, and the models that somebody has asked about since. Runs are named by
+    their id, and the batch that waits for a model without a run by the model's."""
+
+    forecast: Forecast
+    paces: dict[UUID, Pace]
+
+    @property
+    def ends(self) -> dict[Hashable, datetime | None]:
+        return self.forecast.ends
+
+    def end_of_next(self, session: Session, model: UUID, ready_at: datetime) -> datetime | None:
+        """Of a run that nobody has formed yet, behind everything that was seen."""
+        return self.forecast.end_of_next(model, self.pace(session, model).length, ready_at)
+
+    def pace(self, session: Session, model: UUID) -> Pace:
+        if model not in self.paces:
+            row = session.execute(
+                select(Model.policy, Model.paused_until).where(Model.id == model)
+            ).one()
+            length = queue.measured_run_time(session, model)
+            self.paces[model] = Pace(length, queue.own_window(row.policy), row.paused_until)
+        return self.paces[model]
+
+
 _looking = threading.Lock()
-_looks: WeakKeyDictionary[Pool, tuple[float, Forecast]] = WeakKeyDictionary()
+_looks: WeakKeyDictionary[Pool, tuple[float, Look]] = WeakKeyDictionary()
 
 
 def expected_at(
-    session: Session, request: ErasureRequest, items: Sequence[ErasureItem], *, now: datetime
+    session: Session,
+    request: ErasureRequest,
+    items: Sequence[ErasureItem],
+    *,
+    coalesce: timedelta,
+    now: datetime,
 ) -> datetime | None:
     """The end of the last run that the request waits for. None if it waits for a person, if no
-    worker is there, or if a model has not been measured yet."""
+    worker is there, or if a model has not been measured yet.
+
+    `coalesce` is the window of models whose policy names none.
+    """
     left = [item for item in items if item.state not in _DONE]
     if request.state not in _AWAITED or not left:
         return None
-    seen = present(session, now)
-    ends = [_end_of(session, seen, item) for item in left]
+    seen = present(session, coalesce=coalesce, now=now)
+    ends = [_end_of(session, seen, request, item, coalesce) for item in left]
     known = [end for end in ends if end is not None]
     return max(now, *known) if len(known) == len(ends) else None
 
 
-def _end_of(session: Session, seen: Forecast, item: ErasureItem) -> datetime | None:
+def _end_of(
+    session: Session,
+    seen: Look,
+    request: ErasureRequest,
+    item: ErasureItem,
+    coalesce: timedelta,
+) -> datetime | None:
     if item.state not in (ItemState.SCHEDULED, ItemState.RUNNING):
         return None
     for name in (item.run_id, item.model_id):
         if name in seen.ends:
             return seen.ends[name]
-    return end_of_next(session, seen, item.model_id)
+    waiting = Waiting(item.accepted_at, request.wanted_by or due_dates.effective(request))
+    ready = seen.pace(session, item.model_id).ready_at(waiting, coalesce)
+    return seen.end_of_next(session, item.model_id, ready)
 
 
-def end_of_next(session: Session, seen: Forecast, model: UUID) -> datetime | None:
-    """Of a run of the model that nobody has formed yet, behind everything that was `seen`."""
-    if model not in seen.lengths:
-        seen.lengths[model] = queue.measured_run_time(session, model)
-    return seen.end_of_next(model, seen.lengths[model])
-
-
-def present(session: Session, now: datetime) -> Forecast:
-    """The queue as it is, or was a moment ago. Runs are named by their id, and the batch that waits
-    for a model without a run by the model's."""
+def present(session: Session, *, coalesce: timedelta, now: datetime) -> Look:
+    """The queue as it is, or was a moment ago."""
     pool = session.connection().engine.pool
     with _looking:
-        at, seen = _looks.get(pool, (0.0, NOTHING))
+        at, seen = _looks.get(pool, (0.0, Look(NOTHING, {})))
         if not at or time.monotonic() - at > FRESH_SECONDS:
-            seen = replace(_look(session, now), lengths={})
+            seen = Look(_look(session, coalesce, now), {})
             _looks[pool] = (time.monotonic(), seen)
     return seen
 
 
-def _look(session: Session, now: datetime) -> Forecast:
+def _look(session: Session, coalesce: timedelta, now: datetime) -> Forecast:
     if restore.is_paused(session):
         return NOTHING
-    return forecast([*_runs(session), *_batches(session, now)], _workers(session, now), now)
+    works = [*_runs(session), *_batches(session, coalesce, now)]
+    return forecast(works, _workers(session, now), now)
 
 
 def _workers(session: Session, now: datetime) -> int:
@@ -104,12 +157,11 @@ def _runs(session: Session) -> list[Work]:
     ]
 
 
-def _batches(session: Session, now: datetime) -> list[Work]:
-    """Of models without a live run. The window is the model's own; without one, none."""
+def _batches(session: Session, coalesce: timedelta, now: datetime) -> list[Work]:
+    """Of models without a live run; none is paused."""
     works: list[tuple[datetime, Work]] = []
     for model, policy, waiting in queue.waiting_by_model(session, now):
-        length = queue.measured_run_time(session, model)
-        window = queue.own_window(policy) or timedelta()
-        ready = batching.ready_at([waiting], window=window, run_time=length or timedelta())
-        works.append((waiting.due_at, Work(model, model, length, ready_at=max(ready, now))))
+        pace = Pace(queue.measured_run_time(session, model), queue.own_window(policy), None)
+        ready = max(pace.ready_at(waiting, coalesce), now)
+        works.append((waiting.due_at, Work(model, model, pace.length, ready_at=ready)))
     return [work for _, work in sorted(works, key=lambda one: (one[0], one[1].model))]

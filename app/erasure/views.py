@@ -1,7 +1,7 @@
 """Requests as the API shows them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +40,10 @@ def summary(request: ErasureRequest, *, now: datetime) -> RequestSummary:
     return RequestSummary(**_summary_fields(request, now))
 
 
-def detail(session: Session, request: ErasureRequest, *, now: datetime) -> RequestDetail:
+def detail(
+    session: Session, request: ErasureRequest, *, coalesce: timedelta, now: datetime
+) -> RequestDetail:
+    """`coalesce` is the window of models whose policy names none."""
     found = session.execute(_ITEMS, {"request": request.id})
     shown = [(item, name) for item, name in found]
     return _shown(
@@ -53,6 +56,7 @@ def detail(session: Session, request: ErasureRequest, *, now: datetime) -> Reque
         ),
         decided=decisions.of(session, request.id),
         newest=certificates.newest(session, request.id),
+        coalesce=coalesce,
         now=now,
     )
 
@@ -62,11 +66,21 @@ def of_new(
     request: ErasureRequest,
     items: Sequence[tuple[ErasureItem, str]],
     *,
+    coalesce: timedelta,
     now: datetime,
 ) -> RequestDetail:
     """The same of one that this transaction has stored, with `items` and nothing else yet."""
     in_order = sorted(items, key=lambda one: one[0].id)
-    return _shown(session, request, in_order, rechecked={}, decided=(), newest=None, now=now)
+    return _shown(
+        session,
+        request,
+        in_order,
+        rechecked={},
+        decided=(),
+        newest=None,
+        coalesce=coalesce,
+        now=now,
+    )
 
 
 def _shown(
@@ -77,6 +91,7 @@ def _shown(
     rechecked: Mapping[UUID, LastRecheck],
     decided: Iterable[RequestDecision],
     newest: Certificate | None,
+    coalesce: timedelta,
     now: datetime,
 ) -> RequestDetail:
     reopened = max(
@@ -90,7 +105,7 @@ def _shown(
         deadline=_deadline(request),
         decisions=[_decision(one) for one in decided],
         expected_completion_at=forecasting.expected_at(
-            session, request, [item for item, _ in items], now=now
+            session, request, [item for item, _ in items], coalesce=coalesce, now=now
         ),
         reopened_at=reopened[0],
         reopened_for=reopened[1],

@@ -18,6 +18,7 @@ from app.http.problems import (
     BodyTooSlow,
     MalformedJson,
     Problem,
+    UnsupportedMediaType,
 )
 
 UPLOADS = "/api/v1/artifacts/"
@@ -55,6 +56,7 @@ class BodyLimits:
                 inner = _counted(receive, self.max_upload_bytes)
             else:
                 _check_declared(scope, self.max_body_bytes)
+                _check_not_compressed(scope)
                 inner = await _in_time(receive, self.max_body_bytes)
         except Problem as problem:
             await _refuse(problem, scope, receive, send)
@@ -71,6 +73,13 @@ def _check_declared(scope: Scope, limit: int) -> None:
             digits = value.lstrip(b"0")
             if len(digits) > len(str(limit)) or int(digits or b"0") > limit:
                 raise _too_large(limit)
+
+
+def _check_not_compressed(scope: Scope) -> None:
+    """Here, since whatever looks into a body would find it to be no text."""
+    said = [value for name, value in scope["headers"] if name == b"content-encoding"]
+    if any(value.strip().lower() not in (b"", b"identity") for value in said):
+        raise UnsupportedMediaType("Send the body as it is, and not compressed.")
 
 
 def _counted(receive: Receive, limit: int) -> Receive:
@@ -130,7 +139,7 @@ async def _checked_body(receive: Receive, limit: int) -> Receive:
         raise MalformedJson("The body must be UTF-8.")
     if _json_depth(body) > DEEPEST_JSON:
         raise MalformedJson(f"The JSON nests deeper than {DEEPEST_JSON} levels.")
-    if _names_a_field_twice(body):
+    if names_a_field_twice(body):
         raise MalformedJson("An object of the JSON names a field twice.")
     return _replay([{"type": "http.request", "body": body, "more_body": False}], receive)
 
@@ -170,7 +179,7 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         raise _Twice
 
 
-def _names_a_field_twice(body: bytes) -> bool:
+def names_a_field_twice(body: bytes) -> bool:
     """RFC 8259 leaves open which of the two counts, and a proxy that looked at the body may have
     taken the other. False for what is not JSON."""
     try:

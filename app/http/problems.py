@@ -1,6 +1,7 @@
 """Errors as `application/problem+json` (RFC 9457). No answer ever repeats what the caller sent."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -80,6 +81,12 @@ class Conflict(Problem):
     title = "Conflict with the present state"
 
 
+class UnsupportedMediaType(Problem):
+    status = 415
+    code = "unsupported-media-type"
+    title = "The body is of a type that cannot be read here"
+
+
 class InvalidInput(Problem):
     status = 422
     code = "invalid-input"
@@ -127,6 +134,7 @@ _MESSAGES = {
     "bool_type": "must be true or false",
     "list_type": "must be a list",
     "dict_type": "must be an object",
+    "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "string_pattern_mismatch": "does not have the required form",
     "string_too_short": "must have at least {min_length} characters",
@@ -174,6 +182,14 @@ def answer(problem: Problem) -> JSONResponse:
     )
 
 
+def _is_no_json(request: Request, errors: Sequence[Any]) -> bool:
+    """There is a body, and FastAPI did not read it because of its type."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return re.fullmatch(r"application/(.+\+)?json", media_type) is None and any(
+        error["loc"] == ("body",) and error["type"] != "missing" for error in errors
+    )
+
+
 # For the OpenAPI description of every call: any refusal has this form.
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "5XX": {
@@ -198,6 +214,8 @@ def install(app: FastAPI, methods: Methods) -> None:
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         if any(part["type"] == "json_invalid" for part in error.errors()):
             return answer(MalformedJson("The body could not be parsed as JSON."))
+        if _is_no_json(request, error.errors()):
+            return answer(UnsupportedMediaType("Send the body as application/json."))
         return answer(
             InvalidInput(
                 "One or more fields are missing or not valid.", errors=field_errors(error.errors())

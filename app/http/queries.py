@@ -1,4 +1,4 @@
-"""What holds for the query of every call."""
+"""What holds for the query of every call, and for a header that means something."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -11,6 +11,9 @@ from fastapi.routing import APIRoute
 
 from app.http.problems import FieldError, InvalidInput
 
+# Of two of them one would be forgotten, and with it that the call is a repeat.
+ONCE = "Idempotency-Key"
+
 
 def plain_query(*, repeated: frozenset[str]) -> Callable[[Request], Awaitable[None]]:
     """A dependency that refuses a parameter that the call does not know, which else would mean
@@ -21,6 +24,11 @@ def plain_query(*, repeated: frozenset[str]) -> Callable[[Request], Awaitable[No
     names: dict[Any, frozenset[str]] = {}  # of each endpoint
 
     async def check(request: Request) -> None:
+        if len(request.headers.getlist(ONCE)) > 1:
+            raise InvalidInput(
+                "The call names itself twice.",
+                errors=[FieldError(field=f"header.{ONCE}", message="must be given once")],
+            )
         if not request.scope["query_string"]:
             return
         if (known := names.get(request.scope["endpoint"])) is None:

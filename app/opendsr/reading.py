@@ -7,7 +7,14 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from app.http.problems import FieldError, InvalidInput, MalformedJson, Problem, field_errors
+from app.http.problems import (
+    FieldError,
+    InvalidInput,
+    MalformedJson,
+    Problem,
+    UnsupportedMediaType,
+    field_errors,
+)
 from app.opendsr.schemas import DataSubjectRequest, OwnExtension
 from app.opendsr.versions import V1, Version
 
@@ -16,12 +23,6 @@ Form = TypeVar("Form", bound=BaseModel)
 JSON_TYPE = "application/json"
 # Known to the protocol, and not carried out here.
 OTHER_TYPES = ("access", "portability")
-
-
-class UnsupportedMediaType(Problem):
-    status = 415
-    code = "unsupported-media-type"
-    title = "The body is not JSON"
 
 
 class UnsupportedRequestType(Problem):

@@ -68,7 +68,13 @@ class Overviews:
                 took = time.monotonic() - began
                 place.ended_until = began + max(FRESH_SECONDS, ENDED_TIMES * took)
             began_rest = time.monotonic()
-            document = reading.overview(session, controller, place.ended, now=now)
+            document = reading.overview(
+                session,
+                controller,
+                place.ended,
+                coalesce=self._runtime.settings.coalesce,
+                now=now,
+            )
         body = document.model_dump_json().encode()
         ended = time.monotonic()
         return Kept(

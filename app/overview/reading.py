@@ -16,6 +16,7 @@ from app.audit import checkpoints, sequencer
 from app.audit.service import count_pending
 from app.erasure import breaker, forecasting, listing, run_views, views
 from app.erasure.filtering import RequestFilter
+from app.erasure.forecasting import Look
 from app.erasure.queue import DUE_SOON, effective_due, is_overdue, waits_for_a_run
 from app.erasure.states import LEASED_RUN, LIVE_RUN, OPEN_REQUEST, RUN, RequestState
 from app.erasure.tables import ErasureItem, ErasureRequest, Run
@@ -51,11 +52,15 @@ def ended(session: Session, controller: UUID) -> Counts:
     return _counted(session, controller, ENDED)
 
 
-def overview(session: Session, controller: UUID, ended: Counts, *, now: datetime) -> Overview:
+def overview(
+    session: Session, controller: UUID, ended: Counts, *, coalesce: timedelta, now: datetime
+) -> Overview:
+    """`coalesce` is the window of models whose policy names none."""
+    seen = forecasting.present(session, coalesce=coalesce, now=now)
     return Overview(
         requests=_requests(session, controller, ended, now),
-        queue=_queue(session, controller, now),
-        runs=_live_runs(session, controller, now),
+        queue=_queue(session, controller, seen, now),
+        runs=_live_runs(session, controller, seen, now),
         last_runs=[
             EndedRun(**run_views.run_summary(run).model_dump(), model_name=name)
             for run, name in session.execute(
@@ -121,7 +126,7 @@ def _late(session: Session, controller: UUID, now: datetime) -> tuple[int, int]:
     return sum(row[0] for row in totals) - overdue, overdue
 
 
-def _queue(session: Session, controller: UUID, now: datetime) -> Queue:
+def _queue(session: Session, controller: UUID, seen: Look, now: datetime) -> Queue:
     waiting = dict(
         session.execute(
             select(ErasureItem.model_id, func.count())
@@ -140,17 +145,16 @@ def _queue(session: Session, controller: UUID, now: datetime) -> Queue:
     return Queue(
         waiting_items=sum(waiting.values()),
         waiting_models=len(waiting),
-        expected_completion_at=_last_end(session, names, busy & waiting.keys(), now),
+        expected_completion_at=_last_end(session, seen, names, busy & waiting.keys(), now),
     )
 
 
 def _last_end(
-    session: Session, names: list[UUID], again: set[UUID], now: datetime
+    session: Session, seen: Look, names: list[UUID], again: set[UUID], now: datetime
 ) -> datetime | None:
     """`again`: models that have a run, and items that wait for the one after it."""
-    seen = forecasting.present(session, now)
     ends = [seen.ends.get(name) for name in names]
-    ends += [forecasting.end_of_next(session, seen, model) for model in again]
+    ends += [seen.end_of_next(session, model, now) for model in again]
     known = [end for end in ends if end is not None]
     return _minute(max(known)) if known and len(known) == len(ends) else None
 
@@ -168,14 +172,13 @@ def _runs(controller: UUID) -> Select[Run, str]:
     )
 
 
-def _live_runs(session: Session, controller: UUID, now: datetime) -> list[LiveRun]:
-    ends = forecasting.present(session, now).ends
+def _live_runs(session: Session, controller: UUID, seen: Look, now: datetime) -> list[LiveRun]:
     rows = session.execute(
         _runs(controller).where(Run.state.in_(LIVE_RUN)).order_by(Run.due_at, Run.id).limit(MOST)
     )
     shown = []
     for run, name in rows:
-        end = ends.get(run.id)
+        end = seen.ends.get(run.id)
         shown.append(
             LiveRun(
                 **run_views.run_summary(run).model_dump(),

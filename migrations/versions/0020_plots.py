@@ -6,7 +6,7 @@ from alembic import op
 from migrations.types import Json
 
 revision: str = "0020"
-down_revision: str | None = "0018"
+down_revision: str | None = "0019"
 
 
 def upgrade() -> None:

@@ -71,6 +71,14 @@ def test_a_quoted_cell_that_goes_on_after_its_quote_is_that_row_s_fault() -> Non
     assert csv_values(b'c-1,"ada"x,gdpr\nc-2,ben,gdpr\n') == ["invalid-input", "ben"]
 
 
+def test_quotes_after_blanks_are_that_row_s_fault_and_no_part_of_an_identity() -> None:
+    assert csv_values(b'c-1, "ada",gdpr\nc-2,ben,gdpr\n') == ["invalid-input", "ben"]
+    assert csv_values(b'c-1,\t"ada",gdpr\n') == ["invalid-input"]
+    assert csv_values(b' "c-1",ada,gdpr\n') == ["invalid-input"]
+    inside = b'c-1,"a, ""d""a",gdpr\nc-2," ""ben""",gdpr\nc-3,"a"" , ""b",gdpr\n'
+    assert csv_values(inside) == ['a, "d"a', ' "ben"', 'a" , "b']
+
+
 def test_a_quoted_cell_that_never_ends_is_one_faulty_row() -> None:
     assert csv_values(b'c-1,"ada,gdpr\nc-2,ben,gdpr\n') == ["invalid-input"]
     many = b"".join(b"c-%d,ben,gdpr\n" % n for n in range(10_000))
@@ -124,6 +132,16 @@ def test_one_faulty_row_of_a_table_fails_no_other(row: bytes, code: str) -> None
             INVALID,
         ),
         (b'"' + b"a" * LONGEST_ROW + b'"', "row-too-long"),
+        (
+            b'{"external_id": "c", "external_id": "d", "subjects": [{"value": "x"}], '
+            b'"regulation": "gdpr"}',
+            "malformed-json",
+        ),
+        (
+            b'{"external_id": "c", "subjects": [{"value": "x", "valu\\u0065": "y"}], '
+            b'"regulation": "gdpr"}',
+            "malformed-json",
+        ),
     ],
 )
 def test_one_faulty_line_of_json_fails_no_other(line: bytes, code: str) -> None:

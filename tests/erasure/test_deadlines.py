@@ -51,6 +51,22 @@ def test_holidays_move_the_day_as_weekends_do() -> None:
     assert due_at(noon("2026-03-05"), GDPR, holidays=easter_monday).date() == date(2026, 4, 7)
 
 
+@pytest.mark.parametrize(
+    ("asked", "due"),
+    [
+        ("2026-01-01T20:00:00-08:00", "2026-02-15"),  # the 2nd in UTC
+        ("2026-01-02T07:59:59+00:00", "2026-02-15"),
+        ("2026-01-02T08:00:00+00:00", "2026-02-16"),
+        ("2026-07-01T23:30:00-07:00", "2026-08-15"),
+        ("2026-07-02T00:30:00-07:00", "2026-08-15"),  # a day early, in summer time
+    ],
+)
+def test_ccpa_takes_the_day_of_the_request_in_california(asked: str, due: str) -> None:
+    assert due_at(datetime.fromisoformat(asked), CCPA) == datetime.fromisoformat(
+        due + "T23:59:59+00:00"
+    )
+
+
 def test_the_day_of_the_request_is_taken_in_utc() -> None:
     tokyo = timezone(timedelta(hours=9))
     asked = datetime(2026, 3, 10, 1, 0, tzinfo=tokyo)  # still the 9th in UTC

@@ -1,16 +1,19 @@
 """When a request will have been carried out: worked out by hand, and as a caller sees it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from app.erasure import forecasting
 from app.erasure.expecting import NOTHING, Work, forecast
 from app.erasure.tables import Run
 from app.erasure.worker_tables import Worker
+from app.registry.tables import Model
 from app.restore.tables import PauseReason, ServiceState
 from app.runtime import Runtime
 from tests.erasure.conftest import Cases
@@ -38,15 +41,17 @@ def test_one_worker_takes_one_run_after_the_other() -> None:
         C: NOW + minutes(6 + 5 + 20),
     }
     # Whatever comes now begins after all of them.
-    assert seen.end_of_next(UUID(int=9), minutes(2)) == NOW + minutes(31 + 2)
+    assert seen.end_of_next(UUID(int=9), minutes(2), NOW) == NOW + minutes(31 + 2)
 
 
 def test_two_workers_share_the_queue_in_its_order() -> None:
     seen = forecast([waiting(A, 10), waiting(B, 4), waiting(C, 5)], 2, NOW)
     assert seen.ends == {A: NOW + minutes(10), B: NOW + minutes(4), C: NOW + minutes(4 + 5)}
     # The second worker is free after 9 minutes; but A's next run waits for A's own, until 10.
-    assert seen.end_of_next(A, minutes(1)) == NOW + minutes(11)
-    assert seen.end_of_next(B, minutes(1)) == NOW + minutes(10)
+    assert seen.end_of_next(A, minutes(1), NOW) == NOW + minutes(11)
+    assert seen.end_of_next(B, minutes(1), NOW) == NOW + minutes(10)
+    # Nor does anybody take it before it has waited for company.
+    assert seen.end_of_next(B, minutes(1), NOW + minutes(30)) == NOW + minutes(31)
 
 
 def test_a_model_has_one_run_at_a_time_whatever_workers_are_free() -> None:
@@ -69,12 +74,12 @@ def test_of_a_model_that_was_never_measured_nothing_is_said() -> None:
     """And those behind it are told as if it took the first estimate."""
     seen = forecast([waiting(A, None), waiting(B, 5)], 1, NOW)
     assert seen.ends == {A: None, B: NOW + minutes(10 + 5)}
-    assert seen.end_of_next(C, None) is None
+    assert seen.end_of_next(C, None, NOW) is None
 
 
 def test_without_a_worker_nothing_can_be_said() -> None:
     assert forecast([waiting(A, 5)], 0, NOW) == NOTHING
-    assert NOTHING.end_of_next(A, minutes(1)) is None
+    assert NOTHING.end_of_next(A, minutes(1), NOW) is None
     # A worker that holds a run was there a moment ago.
     going_on = Work("run", A, minutes(10), started_at=NOW)
     assert forecast([going_on], 0, NOW).ends == {"run": NOW + minutes(10)}
@@ -118,6 +123,26 @@ def test_a_request_says_when_it_will_have_been_carried_out(
     assert expected(cases, later) == claimed + minutes(20)
     hand.publish(fence, claimed)
     assert expected(cases, identity) is None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_waits_for_company_or_behind_a_pause_is_not_promised_earlier(
+    api: TestClient, cases: Cases, hand: Hand, runtime: Runtime
+) -> None:
+    """By the service's own window, where the policy of a model names none."""
+    finish_one(cases, hand, runtime, minutes(10))
+    patient = replace(
+        runtime, settings=runtime.settings.model_copy(update={"coalesce_seconds": 7200})
+    )
+    api.app.state.runtime = patient  # type: ignore[attr-defined]
+    identity = cases.submit("ada")
+    now = datetime.now(UTC)
+    for _ in range(2):  # found in the queue, then behind a pause, when no batch of it is there
+        found = expected(cases, identity)
+        assert found is not None and abs(found - now - minutes(120 + 10)) < minutes(1)
+        change(runtime, Model, paused_until=now + minutes(5))
+    change(runtime, Model, paused_until=now + minutes(300))
+    assert expected(cases, identity) == now + minutes(300 + 10)
 
 
 @pytest.mark.usefixtures("at_once")

@@ -102,6 +102,14 @@ def test_what_begins_a_formula_gets_an_apostrophe(begin: str) -> None:
     assert safe_cell(f"1{begin}") == f"1{begin}"
 
 
+@pytest.mark.parametrize("end", [";", ";;", "\t", "\r\n"])
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@x", '"=1"', " =1"])
+def test_a_formula_behind_another_separator_gets_one_too(end: str, formula: str) -> None:
+    """Programs that were set up for semicolons split a cell where this service does not."""
+    assert safe_cell(f"a{end}{formula}") == f"a{end}'{formula}"
+    assert safe_cell(f"a{end}b{formula}") == f"a{end}b{formula}"
+
+
 def test_filters_are_those_of_the_list(
     api: TestClient, planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,18 @@ def model(runtime: Runtime) -> str:
         return f"mdl_{add_model(session, add_dataset(runtime, session, people(ada=2))).id.hex}"
 
 
+def test_a_call_that_names_itself_twice_is_refused(
+    api: TestClient, model: str, runtime: Runtime
+) -> None:
+    for names in (("one", "two"), ("one", "one")):
+        headers = [("Idempotency-Key", name) for name in names]
+        answer = api.post(f"{API}/erasure-requests", json=submission("ada"), headers=headers)
+        assert answer.status_code == 422
+        fault = {"field": "header.Idempotency-Key", "message": "must be given once"}
+        assert answer.json()["errors"] == [fault]
+    assert kept(runtime) == 0
+
+
 def test_a_dataset_a_model_and_a_version_are_registered_once(front: Front) -> None:
     front.api.headers |= {"Idempotency-Key": "dataset"}
     manifest = front.upload(parquet(feature_columns(20)))

@@ -1,3 +1,4 @@
+import gzip
 import sqlite3
 from pathlib import Path
 
@@ -25,6 +26,35 @@ def test_an_unknown_method_is_a_problem_that_names_the_allowed_ones(api: TestCli
     assert answer.status_code == 405
     assert answer.json()["type"].endswith(":method-not-allowed")
     assert "POST" in answer.headers["allow"] or "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", ""])
+def test_a_body_that_is_not_declared_as_json_is_told_so(api: TestClient, media_type: str) -> None:
+    """As curl sends it, whose own default is a form."""
+    body = '{"regulation": "gdpr", "subjects": [{"value": "ada"}]}'
+    answer = api.post(REQUESTS, content=body, headers={"Content-Type": media_type})
+    assert answer.status_code == 415
+    assert answer.json()["type"].endswith(":unsupported-media-type")
+    assert "application/json" in answer.json()["detail"]
+
+
+def test_what_is_wrong_with_json_is_still_said_of_json(api: TestClient) -> None:
+    for media_type in ("application/json", "application/problem+json; charset=utf-8"):
+        answer = api.post(REQUESTS, content="[]", headers={"Content-Type": media_type})
+        assert answer.status_code == 422
+        assert answer.json()["errors"] == [{"field": "body", "message": "must be an object"}]
+    assert api.post(REQUESTS).status_code == 422
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br, gzip"])
+def test_a_compressed_body_is_told_so(api: TestClient, encoding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    for body in (gzip.compress(b"{}"), b"{}"):
+        answer = api.post(REQUESTS, content=body, headers=headers)
+        assert answer.status_code == 415
+        assert answer.json()["type"].endswith(":unsupported-media-type")
+    plain = {"Content-Type": "application/json", "Content-Encoding": "identity"}
+    assert api.post(REQUESTS, content="{}", headers=plain).status_code == 422
 
 
 def test_without_a_key_nothing_is_answered(anonymous: TestClient) -> None:
