@@ -13,6 +13,7 @@ from app.audit.endpoints import router as audit
 from app.audit.proof_endpoints import router as proofs
 from app.clock import utc_now
 from app.config import Settings
+from app.dashboard.endpoints import router as dashboard
 from app.erasure.bulk_endpoints import router as bulk
 from app.erasure.certificate_endpoints import router as certificates
 from app.erasure.decision_endpoints import router as decisions
@@ -124,6 +125,7 @@ def prepare_app() -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics)
     app.include_router(reference)
+    app.include_router(dashboard)
     return app
 
 

@@ -1,0 +1,53 @@
+"""The dashboard's files, read once. Nothing is served but what is listed here."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_INDEX = "index.html"
+
+
+@dataclass(frozen=True)
+class File:
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """`version` names all files together: a page and its modules are always of one version.
+    `files` are by their path below `web/`, without the page itself."""
+
+    version: str
+    page: File
+    files: Mapping[str, File]
+
+
+@cache
+def bundle() -> Bundle:
+    found = dict(_walk(files("app.dashboard") / "web", ""))
+    digest = hashlib.sha256()
+    for path in sorted(found):
+        digest.update(path.encode() + b"\0" + hashlib.sha256(found[path].content).digest())
+    version = digest.hexdigest()[:16]
+    page = found.pop(_INDEX)
+    filled = page.content.replace(b"{version}", version.encode())
+    return Bundle(version, File(filled, page.media_type), found)
+
+
+def _walk(folder: Traversable, below: str) -> Iterator[tuple[str, File]]:
+    for one in folder.iterdir():
+        path = below + one.name
+        if one.is_dir():
+            yield from _walk(one, path + "/")
+        elif (kind := _TYPES.get(one.name.rpartition(".")[2])) is not None:
+            yield path, File(one.read_bytes(), kind)

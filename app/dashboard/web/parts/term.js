@@ -1,0 +1,34 @@
+/** A word with its one-line meaning, which opens by pointer, touch and keyboard. */
+
+import { GLOSSARY } from "../glossary.js";
+import { h } from "./h.js";
+
+/**
+ * @param {string} key of the glossary
+ * @param {string} [shown] Default: the glossary's name
+ * @returns {HTMLElement}
+ */
+export function term(key, shown) {
+  const { name, means } = GLOSSARY[key];
+  return h(
+    "details",
+    { class: "term", on: { toggle: closeOthers, keydown: closeOnEscape } },
+    h("summary", null, shown ?? name, h("span", { class: "sign", "aria-hidden": "true" }, "?")),
+    h("span", { class: "means" }, means),
+  );
+}
+
+function closeOthers({ target }) {
+  if (!target.open) return;
+  for (const other of document.querySelectorAll("details.term[open]")) if (other !== target) other.open = false;
+}
+
+function closeOnEscape(event) {
+  if (event.key !== "Escape") return;
+  event.currentTarget.open = false;
+  event.currentTarget.querySelector("summary").focus();
+}
+
+document.addEventListener("click", ({ target }) => {
+  for (const open of document.querySelectorAll("details.term[open]")) if (!open.contains(target)) open.open = false;
+});
