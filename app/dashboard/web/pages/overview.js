@@ -22,10 +22,10 @@ export function open(page) {
       late = now;
       return [
         headline(found),
-        attention(found),
-        h("div", { class: "columns" }, deadlines(found.requests), workersCard(found.workers, found.runs)),
-        h("div", { class: "columns" }, liveRuns(found.runs, found.queue), lastRuns(found.last_runs)),
-        h("div", { class: "columns" }, byState(found.requests.by_state), auditCard(found.audit), callbacksCard(found.callbacks)),
+        h("div", { class: "columns" },
+          h("div", { class: "page" }, deadlines(found.requests), lastRuns(found.last_runs)),
+          h("div", { class: "page" }, attention(found), workersCard(found.workers, found.runs), liveRuns(found.runs, found.queue), byState(found.requests.by_state)),
+          h("div", { class: "page wide" }, auditCard(found.audit), callbacksCard(found.callbacks))),
       ];
     },
   );
@@ -51,5 +51,5 @@ function deadlines(requests) {
 }
 
 function figure(value, name, href, level) {
-  return h("div", { class: "figure", data: level ? { level } : {} }, h("a", { class: "value", href }, value), h("span", { class: "name" }, name));
+  return h("div", { class: "figure", data: level ? { level } : {} }, h("a", { class: "value", href }, value), h("div", { class: "name" }, name));
 }

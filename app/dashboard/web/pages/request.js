@@ -1,2 +1,78 @@
-import { h } from "../parts/h.js";
-export function open(page) { page.watch((reader) => reader.read(`/erasure-requests/${page.params.id}`), (r) => h("pre", null, JSON.stringify(r, null, 1))); }
+/** One request: where it stands, what can be done, what was measured, and the evidence. */
+
+import { certificateCard } from "./request/certificate.js";
+import { decisionsCard } from "./request/decisions.js";
+import { itemsCard } from "./request/items.js";
+import { messagesCard, recipientsCard } from "./request/others.js";
+import { standing } from "./request/standing.js";
+import { timelineCard } from "./request/timeline.js";
+import { badge } from "../parts/badge.js";
+import { short } from "../parts/id.js";
+import { can } from "../parts/session.js";
+import { announce } from "../parts/shell.js";
+import { STATES } from "../words.js";
+
+const REST_MS = 15_000;
+const MOST_PAGES = 10;
+
+/** @param {import("../parts/page.js").Page} page */
+export function open(page) {
+  const id = encodeURIComponent(page.params.id);
+  const path = `/erasure-requests/${id}`;
+  let rest = null;
+  let of = null;
+  let readAt = 0;
+  let state = null;
+  // Filled in by what the reader of the page does here, such as a check of the certificate.
+  const kept = {};
+
+  async function look(reader) {
+    const request = await reader.read(path);
+    // What follows changes with the request, or slowly.
+    if (request !== of || Date.now() - readAt > REST_MS) {
+      rest = {
+        entries: can("audit:read") ? await allEntries(reader, id) : null,
+        certificates: await reader.read(`${path}/certificates`),
+        recipients: await reader.read(`${path}/recipients`),
+        messages: can("webhooks:admin") ? (await reader.tryRead(`/webhooks/deliveries?request=${id}&limit=100`)).data : null,
+      };
+      of = request;
+      readAt = Date.now();
+    }
+    return { request, ...rest };
+  }
+
+  const again = page.watch(
+    look,
+    (found) => {
+      const { request } = found;
+      page.title(request.external_id ?? short(request.id), badge(request.state));
+      if (state !== null && state !== request.state) announce(`The request is now ${STATES[request.state]?.[0]}`);
+      state = request.state;
+      return [
+        standing(request, again),
+        itemsCard(request, again),
+        certificateCard(request, found.certificates.items, kept, page),
+        timelineCard(found.entries, request.items),
+        decisionsCard(request),
+        recipientsCard(found.recipients),
+        messagesCard(found.messages, again),
+      ];
+    },
+    { stream: `${path}/events`, event: "request" },
+  );
+}
+
+/** The log's entries of one request are few; those of a long case need several pages. */
+async function allEntries(reader, id) {
+  const entries = [];
+  let cursor = "";
+  for (let pages = 0; pages < MOST_PAGES; pages++) {
+    const { data } = await reader.tryRead(`/audit/entries?request=${id}&limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    if (!data) return null;
+    entries.push(...data.items);
+    if (!data.next_cursor) break;
+    cursor = data.next_cursor;
+  }
+  return entries;
+}

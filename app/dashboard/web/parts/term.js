@@ -18,6 +18,15 @@ export function term(key, shown) {
   );
 }
 
+/**
+ * A heading of a card with the meaning of what it names.
+ * @param {string} key of the glossary
+ * @param {string} [shown] Default: the glossary's name
+ */
+export function explained(key, shown) {
+  return h("div", { class: "title" }, h("h2", null, shown ?? GLOSSARY[key].name), h("div", { class: "hint" }, term(key, "What is this")));
+}
+
 function closeOthers({ target }) {
   if (!target.open) return;
   for (const other of document.querySelectorAll("details.term[open]")) if (other !== target) other.open = false;

@@ -5,6 +5,7 @@ import { h } from "./h.js";
 
 const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+const PRECISE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const STEPS = [
@@ -48,8 +49,8 @@ export function length(seconds) {
 
 /**
  * @param {string | null | undefined} iso
- * @param {{ form?: "full" | "date" | "relative" | "both" }} [options] `both`: the time, then how
- *   far away it is
+ * @param {{ form?: "full" | "precise" | "date" | "relative" | "both" }} [options] `precise`: with
+ *   seconds; `both`: the time, then how far away it is
  */
 export function time(iso, { form = "full" } = {}) {
   if (!iso) return h("span", { class: "none" }, "–");
@@ -61,7 +62,7 @@ export function time(iso, { form = "full" } = {}) {
 function tell(element) {
   const iso = element.dateTime;
   const at = new Date(iso);
-  const full = (element.dataset.form === "date" ? DATE : DATE_TIME).format(at);
+  const full = ({ date: DATE, precise: PRECISE }[element.dataset.form] ?? DATE_TIME).format(at);
   const away = relative((at.getTime() - Date.now()) / 1000);
   const shown = { relative: away, both: `${full}, ${away}` }[element.dataset.form] ?? full;
   if (element.textContent !== shown) element.textContent = shown;

@@ -4,7 +4,7 @@ import { badge } from "../../parts/badge.js";
 import { fact, facts } from "../../parts/facts.js";
 import { h, link } from "../../parts/h.js";
 import { empty } from "../../parts/states.js";
-import { term } from "../../parts/term.js";
+import { explained, term } from "../../parts/term.js";
 import { time } from "../../parts/time.js";
 
 /** @param {Record<string, number>} counts */
@@ -26,7 +26,7 @@ export function auditCard({ size, root, pending, checkpoint }) {
   return h(
     "section",
     { class: "card" },
-    h("h2", null, term("audit")),
+    explained("audit"),
     facts(
       fact("Entries", h("span", { class: "number" }, size)),
       fact(term("pending"), h("span", { class: "number" }, pending)),

@@ -66,7 +66,7 @@ export function lastRuns(runs) {
   return h(
     "section",
     { class: "card" },
-    h("div", { class: "title" }, h("h2", null, "Last runs"), h("span", { class: "hint" }, term("verdict"))),
+    h("div", { class: "title" }, h("h2", null, "Last runs"), h("div", { class: "hint" }, term("verdict"))),
     runs.length === 0
       ? empty("No run has ended yet.")
       : h("ul", { class: "list" }, runs.map((one) =>
