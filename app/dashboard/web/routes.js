@@ -11,7 +11,24 @@
 
 /** @type {Route[]} */
 export const ROUTES = [
-  { path: "/", nav: "Overview", title: "Overview", scope: "requests:read", load: () => import("./pages/overview.js") },
-  { path: "/requests", nav: "Requests", title: "Requests", scope: "requests:read", load: () => import("./pages/requests.js") },
-  { path: "/requests/:id", title: "Request", scope: "requests:read", load: () => import("./pages/request.js") },
+  {
+    path: "/",
+    nav: "Overview",
+    title: "Overview",
+    scope: "requests:read",
+    load: () => import("./pages/overview.js"),
+  },
+  {
+    path: "/requests",
+    nav: "Requests",
+    title: "Requests",
+    scope: "requests:read",
+    load: () => import("./pages/requests.js"),
+  },
+  {
+    path: "/requests/:id",
+    title: "Request",
+    scope: "requests:read",
+    load: () => import("./pages/request.js"),
+  },
 ];

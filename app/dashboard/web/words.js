@@ -40,19 +40,48 @@ export const STATES = {
 
 /** By verdict: the words, the shape, and what it means. */
 export const VERDICTS = {
-  within_margin: ["within margin", "good", "No attack tried tells the samples from unseen ones by more than the margins."],
+  within_margin: [
+    "within margin",
+    "good",
+    "No attack tried tells the samples from unseen ones by more than the margins.",
+  ],
   reduced: ["reduced", "good", "An attack still tells them apart, at most half as well as before."],
-  not_shown: ["not shown", "person", "Enough samples, but the interval of a figure crosses its margin."],
-  insufficient_data: ["insufficient data", "paused", "So few samples cannot show that the margin holds, however good the figures look."],
-  no_valid_reference: ["no valid reference", "paused", "The unseen data are no fair comparison for this person."],
-  distinguishable: ["distinguishable", "bad", "An attack tells the samples apart too well. Nothing was published."],
-  over_unlearned: ["over-unlearned", "bad", "The samples are conspicuously unfamiliar, which gives a person away too. Nothing was published."],
-  accuracy_lost: ["accuracy lost", "bad", "Accuracy on unseen data fell by more than the policy allows. Nothing was published."],
+  not_shown: [
+    "not shown",
+    "person",
+    "Enough samples, but the interval of a figure crosses its margin.",
+  ],
+  insufficient_data: [
+    "insufficient data",
+    "paused",
+    "So few samples cannot show that the margin holds, however good the figures look.",
+  ],
+  no_valid_reference: [
+    "no valid reference",
+    "paused",
+    "The unseen data are no fair comparison for this person.",
+  ],
+  distinguishable: [
+    "distinguishable",
+    "bad",
+    "An attack tells the samples apart too well. Nothing was published.",
+  ],
+  over_unlearned: [
+    "over-unlearned",
+    "bad",
+    "The samples are conspicuously unfamiliar, which gives a person away too. Nothing was published.",
+  ],
+  accuracy_lost: [
+    "accuracy lost",
+    "bad",
+    "Accuracy on unseen data fell by more than the policy allows. Nothing was published.",
+  ],
 };
 
 export const OUTCOMES = {
   unlearned: "A run worked on the samples, and its version was published",
-  unlearned_not_testable: "Published, with too few or too unlike samples for the tests to say something",
+  unlearned_not_testable:
+    "Published, with too few or too unlike samples for the tests to say something",
   unlearned_accepted: "The tests said no, and a person published the version all the same",
   no_match: "Nothing had to be unlearned",
   refused: "The request was refused",
@@ -61,7 +90,8 @@ export const OUTCOMES = {
 
 export const REASONS = {
   no_samples: "no samples of the person were found",
-  held_out_only: "the person is in test data only, which trained no model; the rows are destroyed all the same",
+  held_out_only:
+    "the person is in test data only, which trained no model; the rows are destroyed all the same",
   previously_unlearned: "the person's samples were unlearned in an earlier case",
   freedom_of_expression: "freedom of expression and information, GDPR Art. 17(3)(a)",
   legal_obligation: "a legal obligation, GDPR Art. 17(3)(b)",

@@ -11,8 +11,14 @@ import { length } from "../parts/time.js";
  */
 export function open(page, done) {
   const field = h("input", {
-    id: "key", name: "key", type: "password", required: true, autocomplete: "current-password",
-    spellcheck: "false", autocapitalize: "off", "aria-describedby": "key-help key-error",
+    id: "key",
+    name: "key",
+    type: "password",
+    required: true,
+    autocomplete: "current-password",
+    spellcheck: "false",
+    autocapitalize: "off",
+    "aria-describedby": "key-help key-error",
   });
   const error = h("p", { id: "key-error", class: "field-error", role: "alert" });
   const button = h("button", { type: "submit", class: "primary" }, "Log in");
@@ -37,21 +43,30 @@ export function open(page, done) {
 
   page.title("Log in");
   page.show(
-    h("form", { class: "card log-in", on: { submit } },
+    h(
+      "form",
+      { class: "card log-in", on: { submit } },
       h("label", { for: "key" }, "API key"),
       field,
-      h("p", { id: "key-help", class: "hint" },
+      h(
+        "p",
+        { id: "key-help", class: "hint" },
         "The key is exchanged for a session and is not kept in the browser. An operator makes one with ",
-        h("code", null, "lotus keys create"), "."),
+        h("code", null, "lotus keys create"),
+        ".",
+      ),
       error,
-      button),
+      button,
+    ),
   );
   field.focus();
 }
 
 function reason(problem) {
   if (!(problem instanceof Refusal)) return problem.message;
-  if (problem.status === 401) return "This key is not valid: it is mistyped, has expired, or was revoked.";
-  if (problem.status === 429) return `Too many tries. The next one is possible in ${length(problem.retryAfter ?? 60)}.`;
+  if (problem.status === 401)
+    return "This key is not valid: it is mistyped, has expired, or was revoked.";
+  if (problem.status === 429)
+    return `Too many tries. The next one is possible in ${length(problem.retryAfter ?? 60)}.`;
   return problem.errors.length > 0 ? "This does not look like an API key." : problem.message;
 }

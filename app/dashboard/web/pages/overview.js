@@ -22,10 +22,20 @@ export function open(page) {
       late = now;
       return [
         headline(found),
-        h("div", { class: "columns" },
+        h(
+          "div",
+          { class: "columns" },
           h("div", { class: "page" }, deadlines(found.requests), lastRuns(found.last_runs)),
-          h("div", { class: "page" }, attention(found), workersCard(found.workers, found.runs), liveRuns(found.runs, found.queue), byState(found.requests.by_state)),
-          h("div", { class: "page wide" }, auditCard(found.audit), callbacksCard(found.callbacks))),
+          h(
+            "div",
+            { class: "page" },
+            attention(found),
+            workersCard(found.workers, found.runs),
+            liveRuns(found.runs, found.queue),
+            byState(found.requests.by_state),
+          ),
+          h("div", { class: "page wide" }, auditCard(found.audit), callbacksCard(found.callbacks)),
+        ),
       ];
     },
   );
@@ -36,20 +46,46 @@ function deadlines(requests) {
     "section",
     { class: "card" },
     h("h2", null, "Deadlines"),
-    h("div", { class: "figures" },
-      figure(requests.overdue, term("overdue"), link("requests", { due: "overdue" }), requests.overdue > 0 && "bad"),
-      figure(requests.due_soon, term("due_soon"), link("requests", { due: "7" }), requests.due_soon > 0 && "warn"),
-      figure(requests.open, term("open"), link("requests", { state: "open" }))),
+    h(
+      "div",
+      { class: "figures" },
+      figure(
+        requests.overdue,
+        term("overdue"),
+        link("requests", { due: "overdue" }),
+        requests.overdue > 0 && "bad",
+      ),
+      figure(
+        requests.due_soon,
+        term("due_soon"),
+        link("requests", { due: "7" }),
+        requests.due_soon > 0 && "warn",
+      ),
+      figure(requests.open, term("open"), link("requests", { state: "open" })),
+    ),
     h("h3", { class: "below" }, "Due next"),
     requests.next_due.length === 0
       ? empty("Nothing is open.")
-      : h("ul", { class: "list" }, requests.next_due.map((one) =>
-          h("li", { key: one.id },
-            h("div", { class: "between" }, idLink(one.id, one.external_id), badge(one.state)),
-            due(one)))),
+      : h(
+          "ul",
+          { class: "list" },
+          requests.next_due.map((one) =>
+            h(
+              "li",
+              { key: one.id },
+              h("div", { class: "between" }, idLink(one.id, one.external_id), badge(one.state)),
+              due(one),
+            ),
+          ),
+        ),
   );
 }
 
 function figure(value, name, href, level) {
-  return h("div", { class: "figure", data: level ? { level } : {} }, h("a", { class: "value", href }, value), h("div", { class: "name" }, name));
+  return h(
+    "div",
+    { class: "figure", data: level ? { level } : {} },
+    h("a", { class: "value", href }, value),
+    h("div", { class: "name" }, name),
+  );
 }

@@ -34,7 +34,9 @@ export function open(page) {
         entries: can("audit:read") ? await allEntries(reader, id) : null,
         certificates: await reader.read(`${path}/certificates`),
         recipients: await reader.read(`${path}/recipients`),
-        messages: can("webhooks:admin") ? (await reader.tryRead(`/webhooks/deliveries?request=${id}&limit=100`)).data : null,
+        messages: can("webhooks:admin")
+          ? (await reader.tryRead(`/webhooks/deliveries?request=${id}&limit=100`)).data
+          : null,
       };
       of = request;
       readAt = Date.now();
@@ -47,7 +49,8 @@ export function open(page) {
     (found) => {
       const { request } = found;
       page.title(request.external_id ?? short(request.id), badge(request.state));
-      if (state !== null && state !== request.state) announce(`The request is now ${STATES[request.state]?.[0]}`);
+      if (state !== null && state !== request.state)
+        announce(`The request is now ${STATES[request.state]?.[0]}`);
       state = request.state;
       return [
         standing(request, again),
@@ -68,7 +71,9 @@ async function allEntries(reader, id) {
   const entries = [];
   let cursor = "";
   for (let pages = 0; pages < MOST_PAGES; pages++) {
-    const { data } = await reader.tryRead(`/audit/entries?request=${id}&limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    const { data } = await reader.tryRead(
+      `/audit/entries?request=${id}&limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`,
+    );
     if (!data) return null;
     entries.push(...data.items);
     if (!data.next_cursor) break;

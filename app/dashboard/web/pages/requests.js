@@ -22,19 +22,27 @@ export function open(page) {
   let models = null;
   const again = page.watch(
     async (reader) => {
-      if (models === null && can("registry:read")) models = (await reader.tryRead("/models?limit=200")).data?.items ?? [];
+      if (models === null && can("registry:read"))
+        models = (await reader.tryRead("/models?limit=200")).data?.items ?? [];
       return reader.read(pathOf(page.query));
     },
     (found) => {
       for (const row of found.items) if (chosen.has(row.id)) chosen.set(row.id, row);
-      return [bulkBar(chosen, page, () => again()), list(found, chosen, page), pages(found, page.query)];
+      return [
+        bulkBar(chosen, page, () => again()),
+        list(found, chosen, page),
+        pages(found, page.query),
+      ];
     },
     { around: (inside) => [filterForm(page.query, models ?? []), inside] },
   );
 }
 
 function list({ items }, chosen, page) {
-  if (items.length === 0) return empty(page.query.size > 0 ? "No request fits this filter." : "No request was received yet.");
+  if (items.length === 0)
+    return empty(
+      page.query.size > 0 ? "No request fits this filter." : "No request was received yet.",
+    );
   const choosing = can("requests:decide") || can("requests:write");
   return h(
     "section",
@@ -45,8 +53,19 @@ function list({ items }, chosen, page) {
       key: (row) => row.id,
       chosen: (row) => chosen.has(row.id),
       columns: [
-        choosing && { name: all(items, chosen, page), label: "Choose", cell: (row) => choice(row, chosen, page) },
-        { name: "Case", head: true, cell: (row) => [idLink(row.id, row.external_id), h("span", { class: "under" }, say(REGULATIONS, row.regulation))] },
+        choosing && {
+          name: all(items, chosen, page),
+          label: "Choose",
+          cell: (row) => choice(row, chosen, page),
+        },
+        {
+          name: "Case",
+          head: true,
+          cell: (row) => [
+            idLink(row.id, row.external_id),
+            h("span", { class: "under" }, say(REGULATIONS, row.regulation)),
+          ],
+        },
         { name: "State", cell: (row) => badge(row.state) },
         { name: term("due"), label: "Due", cell: due },
         { name: term("waits_for"), label: "Waits for", cell: waits },
@@ -59,7 +78,10 @@ function list({ items }, chosen, page) {
 
 function waits({ waits_for }) {
   if (!waits_for) return h("span", { class: "none" }, "–");
-  return [say(WAITS, waits_for.by), waits_for.late && h("span", { class: "late" }, ", longer than it should")];
+  return [
+    say(WAITS, waits_for.by),
+    waits_for.late && h("span", { class: "late" }, ", longer than it should"),
+  ];
 }
 
 function choice(row, chosen, page) {
@@ -69,7 +91,12 @@ function choice(row, chosen, page) {
     else chosen.delete(row.id);
     page.redraw();
   };
-  return h("input", { type: "checkbox", "aria-label": `Choose ${name}`, checked: chosen.has(row.id), on: { change } });
+  return h("input", {
+    type: "checkbox",
+    "aria-label": `Choose ${name}`,
+    checked: chosen.has(row.id),
+    on: { change },
+  });
 }
 
 function all(items, chosen, page) {
@@ -80,7 +107,12 @@ function all(items, chosen, page) {
       else chosen.delete(row.id);
     page.redraw();
   };
-  return h("input", { type: "checkbox", "aria-label": "Choose all on this page", checked: whole, on: { change } });
+  return h("input", {
+    type: "checkbox",
+    "aria-label": "Choose all on this page",
+    checked: whole,
+    on: { change },
+  });
 }
 
 function pages({ next_cursor }, query) {

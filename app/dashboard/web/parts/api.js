@@ -49,7 +49,11 @@ export async function call(method, path, { body, signal, headers = {}, logIn = f
       cache: "no-store",
       credentials: "same-origin",
       redirect: "error",
-      headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+      headers: {
+        Accept: "application/json",
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+        ...headers,
+      },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {
@@ -117,7 +121,13 @@ export class Reader {
     try {
       return { data: await this.read(path) };
     } catch (error) {
-      if (!(error instanceof Refusal) || error.status === 401 || error.status === 429 || error.status >= 500) throw error;
+      if (
+        !(error instanceof Refusal) ||
+        error.status === 401 ||
+        error.status === 429 ||
+        error.status >= 500
+      )
+        throw error;
       if (this.known.get(path)?.code !== error.code) {
         this.known.set(path, { code: error.code });
         this.changed = true;

@@ -19,7 +19,12 @@ export function askForMany(action, rows, done) {
     title: `${action.name}: ${fit.length} ${fit.length === 1 ? "request" : "requests"}`,
     what: [
       h("p", null, action.what),
-      left > 0 && h("p", { class: "hint" }, `${left} of the chosen ${left === 1 ? "one is" : "ones are"} in a state that does not allow it, and left alone.`),
+      left > 0 &&
+        h(
+          "p",
+          { class: "hint" },
+          `${left} of the chosen ${left === 1 ? "one is" : "ones are"} in a state that does not allow it, and left alone.`,
+        ),
     ],
     fields: action.fields(),
     action: `${action.name} ${fit.length}`,
@@ -35,13 +40,26 @@ async function carryOutAll(action, rows, body, done) {
   const bar = h("progress", { max: rows.length, value: 0, "aria-label": "Requests done" });
   const words = h("p", { role: "status" });
   const list = h("ul", { class: "list results" });
-  const stop = h("button", { type: "button", on: { click: () => dialog.close() } }, "Stop after this one");
+  const stop = h(
+    "button",
+    { type: "button", on: { click: () => dialog.close() } },
+    "Stop after this one",
+  );
   const dialog = show(action.name, bar, words, list, stop);
   const results = [];
   const tell = (text) => {
     bar.value = results.length;
     render(words, text);
-    render(list, results.map(([row, result]) => h("li", { key: row.id }, h("div", { class: "between" }, idLink(row.id, row.external_id), result))));
+    render(
+      list,
+      results.map(([row, result]) =>
+        h(
+          "li",
+          { key: row.id },
+          h("div", { class: "between" }, idLink(row.id, row.external_id), result),
+        ),
+      ),
+    );
   };
   for (const row of rows) {
     if (!dialog.open) break;
@@ -60,7 +78,8 @@ async function carryOutOne(action, row, body) {
     try {
       return badge((await carryOut(action, row.id, body)).state);
     } catch (error) {
-      if (!(error instanceof Refusal) || error.status !== 429) return h("span", { class: "late" }, error.message);
+      if (!(error instanceof Refusal) || error.status !== 429)
+        return h("span", { class: "late" }, error.message);
       await new Promise((resolve) => setTimeout(resolve, (error.retryAfter ?? 5) * 1000));
     }
   }

@@ -18,7 +18,11 @@ function show(kind, text, until, retry) {
   ticking = setInterval(tell, 1000);
   banner.hidden = false;
   banner.dataset.kind = kind;
-  render(banner, h("p", null, text, left), h("button", { type: "button", class: "small", on: { click: retry } }, "Try now"));
+  render(
+    banner,
+    h("p", null, text, left),
+    h("button", { type: "button", class: "small", on: { click: retry } }, "Try now"),
+  );
 }
 
 export const connection = {
@@ -32,7 +36,12 @@ export const connection = {
 
   /** @param {number} pause in ms @param {() => void} retry */
   slowed(pause, retry) {
-    show("slow", "This key has made more calls than it may in so short a time.", Date.now() + pause, retry);
+    show(
+      "slow",
+      "This key has made more calls than it may in so short a time.",
+      Date.now() + pause,
+      retry,
+    );
   },
 
   restored() {

@@ -23,12 +23,20 @@ export function ask({ title, what, fields = [], action, danger = false, submit }
   const dialog = h(
     "dialog",
     { "aria-labelledby": heading, on: { close: () => dialog.remove() } },
-    h("form", { on: { submit: go } },
+    h(
+      "form",
+      { on: { submit: go } },
       h("h2", { id: heading }, title),
       h("div", null, what),
       fields,
       error,
-      h("div", { class: "buttons" }, h("button", { type: "button", on: { click: () => dialog.close() } }, "Back"), button)),
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { type: "button", on: { click: () => dialog.close() } }, "Back"),
+        button,
+      ),
+    ),
   );
 
   async function go(event) {
@@ -52,7 +60,17 @@ export function ask({ title, what, fields = [], action, danger = false, submit }
 /** @param {Error} problem @returns {import("./h.js").Child} */
 export function told(problem) {
   if (!(problem instanceof Refusal)) return problem.message;
-  return [problem.message, problem.errors.length > 0 && h("ul", null, problem.errors.map((one) => h("li", null, `${one.field.replace(/^body\./, "")}: ${one.message}`)))];
+  return [
+    problem.message,
+    problem.errors.length > 0 &&
+      h(
+        "ul",
+        null,
+        problem.errors.map((one) =>
+          h("li", null, `${one.field.replace(/^body\./, "")}: ${one.message}`),
+        ),
+      ),
+  ];
 }
 
 /** A dialog that only shows something. @param {string} title @param {...import("./h.js").Child} inside */
@@ -61,8 +79,17 @@ export function show(title, ...inside) {
   const dialog = h(
     "dialog",
     { "aria-labelledby": heading, on: { close: () => dialog.remove() } },
-    h("div", { class: "inside" }, h("h2", { id: heading }, title), inside,
-      h("div", { class: "buttons" }, h("button", { type: "button", on: { click: () => dialog.close() } }, "Close"))),
+    h(
+      "div",
+      { class: "inside" },
+      h("h2", { id: heading }, title),
+      inside,
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { type: "button", on: { click: () => dialog.close() } }, "Close"),
+      ),
+    ),
   );
   document.body.append(dialog);
   dialog.showModal();

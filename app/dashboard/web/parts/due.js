@@ -10,9 +10,17 @@ const NEAR_MS = 7 * 86_400_000;
  * @returns {HTMLElement}
  */
 export function due(request) {
-  if (["completed", "cancelled", "refused"].includes(request.state)) return h("span", { class: "muted" }, time(request.due_at, { form: "date" }));
-  if (request.overdue) return h("span", { class: "late" }, "late: was due ", time(request.due_at, { form: "relative" }));
-  if (request.clock_paused_since) return h("span", null, "clock stands still, ", time(request.due_at, { form: "date" }));
+  if (["completed", "cancelled", "refused"].includes(request.state))
+    return h("span", { class: "muted" }, time(request.due_at, { form: "date" }));
+  if (request.overdue)
+    return h(
+      "span",
+      { class: "late" },
+      "late: was due ",
+      time(request.due_at, { form: "relative" }),
+    );
+  if (request.clock_paused_since)
+    return h("span", null, "clock stands still, ", time(request.due_at, { form: "date" }));
   const near = Date.parse(request.due_at) - Date.now() < NEAR_MS;
   return h("span", { class: near && "near" }, "due ", time(request.due_at, { form: "relative" }));
 }

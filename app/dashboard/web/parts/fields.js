@@ -12,7 +12,13 @@ function field(label, name, make, hint) {
   const id = `field-${name}`;
   const input = make(id);
   if (hint) input.setAttribute("aria-describedby", `${id}-hint`);
-  return h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("p", { class: "hint", id: `${id}-hint` }, hint));
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: id }, label),
+    input,
+    hint && h("p", { class: "hint", id: `${id}-hint` }, hint),
+  );
 }
 
 /**
@@ -22,7 +28,17 @@ function field(label, name, make, hint) {
  * @param {{ hint?: string, value?: string, required?: boolean, on?: Record<string, (event: Event) => void> }} [options]
  */
 export function select(label, name, choices, { hint, value, required, on } = {}) {
-  return field(label, name, (id) => h("select", { id, name, required, on, value }, choices.map(([one, shown]) => h("option", { value: one, selected: one === value }, shown))), hint);
+  return field(
+    label,
+    name,
+    (id) =>
+      h(
+        "select",
+        { id, name, required, on, value },
+        choices.map(([one, shown]) => h("option", { value: one, selected: one === value }, shown)),
+      ),
+    hint,
+  );
 }
 
 /** @param {string} label @param {string} name @param {Record<string, any>} [props] @param {string} [hint] */

@@ -37,7 +37,9 @@ export function follow({ url, event, changed, signal }) {
     source = null;
   }
 
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()), { signal });
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()), {
+    signal,
+  });
   signal.addEventListener("abort", close);
   open();
   return { live: () => ended || source?.readyState === EventSource.OPEN };

@@ -41,7 +41,8 @@ function build(element, props, children) {
 
 function set(element, name, value) {
   if (value === null || value === undefined || value === false) return;
-  if (name === "on") for (const [event, does] of Object.entries(value)) handle(element, event, does);
+  if (name === "on")
+    for (const [event, does] of Object.entries(value)) handle(element, event, does);
   else if (name === "data") Object.assign(element.dataset, value);
   else if (name === "style")
     for (const [property, text] of Object.entries(value)) element.style.setProperty(property, text);
@@ -152,6 +153,7 @@ export function queryText(query) {
   if (query instanceof URLSearchParams) return query.toString();
   const found = new URLSearchParams();
   for (const [name, value] of Object.entries(query))
-    for (const one of [value].flat()) if (one !== null && one !== undefined && one !== "") found.append(name, one);
+    for (const one of [value].flat())
+      if (one !== null && one !== undefined && one !== "") found.append(name, one);
   return found.toString();
 }

@@ -19,12 +19,18 @@ export function idLink(id, shown) {
   if (!id) return h("span", { class: "none" }, "–");
   const page = PAGES[id.split("_")[0]];
   const props = { class: shown ? null : "id", title: id };
-  return page ? h("a", { ...props, href: link(page, id) }, shown ?? short(id)) : h("span", props, shown ?? short(id));
+  return page
+    ? h("a", { ...props, href: link(page, id) }, shown ?? short(id))
+    : h("span", props, shown ?? short(id));
 }
 
 /** @param {string} text @param {string} [what] it is, for screen readers */
 export function copyable(text, what = "this") {
-  const button = h("button", { type: "button", class: "small quiet", "aria-label": `Copy ${what}`, on: { click } }, "Copy");
+  const button = h(
+    "button",
+    { type: "button", class: "small quiet", "aria-label": `Copy ${what}`, on: { click } },
+    "Copy",
+  );
   async function click() {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";

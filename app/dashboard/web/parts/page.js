@@ -71,7 +71,8 @@ export class Page {
         this.show(around(refused(refusal, refusal.status === 403 ? this.scope : null)));
       },
     });
-    if (stream) live = follow({ url: API + stream, event, changed: again, signal: this.signal }).live;
+    if (stream)
+      live = follow({ url: API + stream, event, changed: again, signal: this.signal }).live;
     return again;
   }
 }

@@ -49,7 +49,10 @@ export function poll({ look, failed, signal, pace = () => null }) {
     } catch (error) {
       if (signal.aborted) return 0;
       if (error instanceof Unreachable || (error instanceof Refusal && error.status >= 500)) {
-        const pause = error instanceof Refusal && error.retryAfter !== null ? error.retryAfter * 1000 : backOff(failures++);
+        const pause =
+          error instanceof Refusal && error.retryAfter !== null
+            ? error.retryAfter * 1000
+            : backOff(failures++);
         connection.lost(pause, turn);
         return pause;
       }

@@ -12,5 +12,10 @@ export function progressOf({ progress }) {
   const { phase, epoch, planned_epochs: all } = progress;
   if (!epoch || !all) return h("p", { class: "hint" }, plain(phase));
   const words = `${plain(phase)}, epoch ${epoch} of ${all}`;
-  return h("div", { class: "progress" }, h("progress", { max: all, value: epoch, "aria-label": words }), h("span", { class: "hint" }, words));
+  return h(
+    "div",
+    { class: "progress" },
+    h("progress", { max: all, value: epoch, "aria-label": words }),
+    h("span", { class: "hint" }, words),
+  );
 }

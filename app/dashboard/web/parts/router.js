@@ -60,7 +60,13 @@ export class Router {
     const elsewhere = this.path !== path || !session();
     this.path = session() ? path : null;
     const place = this.frame.enter(found?.route ?? null, !elsewhere);
-    const page = new Page({ ...place, params: found?.params ?? {}, query, scope: found?.route.scope ?? null, signal });
+    const page = new Page({
+      ...place,
+      params: found?.params ?? {},
+      query,
+      scope: found?.route.scope ?? null,
+      signal,
+    });
     if (!session()) {
       this.logIn(page);
       return;
@@ -82,7 +88,14 @@ export class Router {
 
   unknown(page) {
     page.title("No such page");
-    page.show(h("p", { class: "state empty" }, "The address leads nowhere. ", h("a", { href: "#/" }, "To the overview")));
+    page.show(
+      h(
+        "p",
+        { class: "state empty" },
+        "The address leads nowhere. ",
+        h("a", { href: "#/" }, "To the overview"),
+      ),
+    );
   }
 
   async open(route, page) {
@@ -97,9 +110,20 @@ export class Router {
     } catch (error) {
       if (page.signal.aborted) return;
       page.show(
-        h("div", { class: "state error" },
-          h("p", null, "This page could not be loaded. The service may have been updated meanwhile."),
-          h("button", { type: "button", on: { click: () => location.reload() } }, "Load the dashboard anew")),
+        h(
+          "div",
+          { class: "state error" },
+          h(
+            "p",
+            null,
+            "This page could not be loaded. The service may have been updated meanwhile.",
+          ),
+          h(
+            "button",
+            { type: "button", on: { click: () => location.reload() } },
+            "Load the dashboard anew",
+          ),
+        ),
       );
       console.error(error);
     }

@@ -31,10 +31,25 @@ export function shell(routes, logOut) {
   const menu = h("nav", { class: "menu", "aria-label": "Pages" });
   const who = h("div", { class: "who" });
   const main = h("main", { id: "main" }, h("div", { class: "head" }, heading, beside), body);
-  const skip = h("a", { class: "skip", href: "#main", on: { click: skipTo(heading) } }, "Skip to the page");
+  const skip = h(
+    "a",
+    { class: "skip", href: "#main", on: { click: skipTo(heading) } },
+    "Skip to the page",
+  );
   document.body.append(
     skip,
-    h("header", { class: "frame" }, h("a", { class: "brand", href: "#/" }, h("span", { class: "name" }, "LoTUS"), h("span", { class: "what" }, "Right to erasure in trained models")), menu, who),
+    h(
+      "header",
+      { class: "frame" },
+      h(
+        "a",
+        { class: "brand", href: "#/" },
+        h("span", { class: "name" }, "LoTUS"),
+        h("span", { class: "what" }, "Right to erasure in trained models"),
+      ),
+      menu,
+      who,
+    ),
     h("div", { class: "content" }, connection.banner, main),
     live,
   );
@@ -47,7 +62,14 @@ export function shell(routes, logOut) {
   function enter(route, same) {
     const loggedIn = session();
     menu.hidden = !loggedIn;
-    render(menu, h("ul", null, routes.filter((one) => one.nav).map((one) => h("li", null, entry(one, route)))));
+    render(
+      menu,
+      h(
+        "ul",
+        null,
+        routes.filter((one) => one.nav).map((one) => h("li", null, entry(one, route))),
+      ),
+    );
     render(who, loggedIn && person(loggedIn, logOut), themes());
     if (!same) {
       render(body);
@@ -61,7 +83,9 @@ export function shell(routes, logOut) {
 
 /** A page below another one belongs to its entry in the menu. */
 function entry(one, route) {
-  const inside = route && (route.path === one.path || (one.path !== "/" && route.path.startsWith(one.path + "/")));
+  const inside =
+    route &&
+    (route.path === one.path || (one.path !== "/" && route.path.startsWith(one.path + "/")));
   const current = route === one ? "page" : inside ? "true" : null;
   return h("a", { href: "#" + one.path, "aria-current": current }, one.nav);
 }
@@ -87,7 +111,12 @@ function themes() {
   const chosen = document.documentElement.dataset.theme ?? "";
   return h(
     "select",
-    { class: "theme", "aria-label": "Theme", value: chosen, on: { change: ({ target }) => choose(target.value) } },
+    {
+      class: "theme",
+      "aria-label": "Theme",
+      value: chosen,
+      on: { change: ({ target }) => choose(target.value) },
+    },
     THEMES.map(([value, name]) => h("option", { value, selected: value === chosen }, name)),
   );
 }

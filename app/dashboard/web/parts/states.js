@@ -25,12 +25,19 @@ export function refused(refusal, scope = null) {
     "div",
     { class: "state error" },
     h("p", null, h("strong", null, refusal.title), ": ", refusal.message),
-    refusal.errors.length > 0 && h("ul", null, refusal.errors.map((one) => h("li", null, `${one.field} ${one.message}`))),
+    refusal.errors.length > 0 &&
+      h(
+        "ul",
+        null,
+        refusal.errors.map((one) => h("li", null, `${one.field} ${one.message}`)),
+      ),
   );
 }
 
 /** @param {string | null} scope @param {string} [detail] what the service said */
 export function lacksScope(scope, detail = "") {
-  const names = scope ? ["Your key lacks the scope ", h("code", null, scope), "."] : [detail || "Your key lacks a scope."];
+  const names = scope
+    ? ["Your key lacks the scope ", h("code", null, scope), "."]
+    : [detail || "Your key lacks a scope."];
   return h("p", { class: "state scope" }, names, " Ask whoever makes keys for one that has it.");
 }

@@ -27,8 +27,26 @@ export function table({ caption, columns, rows, key, chosen = () => false }) {
       "table",
       { class: "stacked" },
       h("caption", { class: "unseen" }, caption),
-      h("thead", null, h("tr", null, shown.map((column) => h("th", { scope: "col", class: kind(column) }, column.name)))),
-      h("tbody", null, rows.map((row) => h("tr", { key: key(row), data: chosen(row) ? { chosen: "" } : {} }, shown.map((column) => cell(column, row))))),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          shown.map((column) => h("th", { scope: "col", class: kind(column) }, column.name)),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        rows.map((row) =>
+          h(
+            "tr",
+            { key: key(row), data: chosen(row) ? { chosen: "" } : {} },
+            shown.map((column) => cell(column, row)),
+          ),
+        ),
+      ),
     ),
   );
 }

@@ -24,12 +24,18 @@ export function term(key, shown) {
  * @param {string} [shown] Default: the glossary's name
  */
 export function explained(key, shown) {
-  return h("div", { class: "title" }, h("h2", null, shown ?? GLOSSARY[key].name), h("div", { class: "hint" }, term(key, "What is this")));
+  return h(
+    "div",
+    { class: "title" },
+    h("h2", null, shown ?? GLOSSARY[key].name),
+    h("div", { class: "hint" }, term(key, "What is this")),
+  );
 }
 
 function closeOthers({ target }) {
   if (!target.open) return;
-  for (const other of document.querySelectorAll("details.term[open]")) if (other !== target) other.open = false;
+  for (const other of document.querySelectorAll("details.term[open]"))
+    if (other !== target) other.open = false;
 }
 
 function closeOnEscape(event) {
@@ -39,5 +45,6 @@ function closeOnEscape(event) {
 }
 
 document.addEventListener("click", ({ target }) => {
-  for (const open of document.querySelectorAll("details.term[open]")) if (!open.contains(target)) open.open = false;
+  for (const open of document.querySelectorAll("details.term[open]"))
+    if (!open.contains(target)) open.open = false;
 });

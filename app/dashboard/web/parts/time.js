@@ -32,7 +32,8 @@ export function utc(iso) {
 export function relative(seconds) {
   const size = Math.abs(seconds);
   if (size < 5) return "now";
-  const [unit, length] = STEPS.find(([, one]) => size >= one * (one === 86_400 ? 2 : 1)) ?? STEPS[3];
+  const [unit, length] =
+    STEPS.find(([, one]) => size >= one * (one === 86_400 ? 2 : 1)) ?? STEPS[3];
   return RELATIVE.format(Math.trunc(seconds / length), unit);
 }
 
@@ -70,5 +71,8 @@ function tell(element) {
 
 /** Relative times grow old while they are looked at. */
 setInterval(() => {
-  for (const element of document.querySelectorAll('time[data-form="relative"], time[data-form="both"]')) tell(element);
+  for (const element of document.querySelectorAll(
+    'time[data-form="relative"], time[data-form="both"]',
+  ))
+    tell(element);
 }, 10_000);

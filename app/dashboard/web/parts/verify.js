@@ -30,7 +30,11 @@ export async function verify(text, keys, request) {
       found.push({ name, held: true, what: await does() });
     } catch (error) {
       // What cannot be read at all fails in other ways than by a flaw.
-      found.push({ name, held: false, what: error instanceof Flaw ? error.message : "It cannot be read." });
+      found.push({
+        name,
+        held: false,
+        what: error instanceof Flaw ? error.message : "It cannot be read.",
+      });
       throw error;
     }
   };
@@ -38,7 +42,12 @@ export async function verify(text, keys, request) {
   try {
     await step("bundle", () => {
       bundle = JSON.parse(text);
-      must(typeof bundle.envelope === "object" && typeof bundle.entry === "string" && typeof bundle.proof === "string", "A part of the bundle is missing.");
+      must(
+        typeof bundle.envelope === "object" &&
+          typeof bundle.entry === "string" &&
+          typeof bundle.proof === "string",
+        "A part of the bundle is missing.",
+      );
       return "It has an envelope, a log entry and a proof.";
     });
     await step("signature", async () => {
@@ -76,23 +85,41 @@ async function readKey({ pem }) {
 }
 
 async function signed(envelope, payload, known) {
-  must(envelope.payloadType === PAYLOAD_TYPE && envelope.signatures.length === 1, "The envelope is not one of ours.");
+  must(
+    envelope.payloadType === PAYLOAD_TYPE && envelope.signatures.length === 1,
+    "The envelope is not one of ours.",
+  );
   const [signature] = envelope.signatures;
   const signer = known.find((one) => one.id === signature.keyid);
   must(signer, "The statement is signed by a key that the service does not show.");
   const head = ASCII.encode(`DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${payload.length} `);
-  must(await fits(signer, bytes(signature.sig), join(head, payload)), "The signature is not of this statement.");
+  must(
+    await fits(signer, bytes(signature.sig), join(head, payload)),
+    "The signature is not of this statement.",
+  );
   return `The statement is signed by key ${signer.id.slice(0, 16)}…`;
 }
 
 async function sameCertificate({ kind, facts }, payload, request) {
   const { predicate } = JSON.parse(decode(payload));
   must(kind === "certificates:certificate:written", "The log entry is of another kind.");
-  must(facts.payload_sha256 === hex(await digest(payload)), "The log entry names another statement.");
-  must(facts.request === predicate.request && facts.request === request, "It is about another request.");
+  must(
+    facts.payload_sha256 === hex(await digest(payload)),
+    "The log entry names another statement.",
+  );
+  must(
+    facts.request === predicate.request && facts.request === request,
+    "It is about another request.",
+  );
   must(facts.controller === predicate.controller, "The log entry names another controller.");
-  must(facts.certificate === (predicate.certificate ?? facts.certificate), "The log entry names another certificate.");
-  must(facts.replaces === (predicate.replaces?.certificate ?? null), "The log entry names another predecessor.");
+  must(
+    facts.certificate === (predicate.certificate ?? facts.certificate),
+    "The log entry names another certificate.",
+  );
+  must(
+    facts.replaces === (predicate.replaces?.certificate ?? null),
+    "The log entry names another predecessor.",
+  );
   return "The log entry names this statement by its SHA-256, and the same ids.";
 }
 
@@ -100,19 +127,36 @@ async function sameCertificate({ kind, facts }, payload, request) {
 function readProof(text) {
   const [head, ...rest] = text.split("\n\n");
   const [first, place, ...hashes] = head.split("\n");
-  must(first === "c2sp.org/tlog-proof@v1" && /^index \d{1,15}$/.test(place), "The proof does not have its form.");
+  must(
+    first === "c2sp.org/tlog-proof@v1" && /^index \d{1,15}$/.test(place),
+    "The proof does not have its form.",
+  );
   const note = rest.join("\n\n").split("\n");
-  must(note.length === 6 && note[3] === "" && note[5] === "" && /^\d{1,15}$/.test(note[1]), "The checkpoint does not have its form.");
+  must(
+    note.length === 6 && note[3] === "" && note[5] === "" && /^\d{1,15}$/.test(note[1]),
+    "The checkpoint does not have its form.",
+  );
   const [origin, size, root, , signature] = note;
   must(signature.startsWith(`\u2014 ${origin} `), "The checkpoint does not have its form.");
-  return { index: Number(place.slice(6)), size: Number(size), root: bytes(root), hashes: hashes.map(bytes), origin, body: `${origin}\n${size}\n${root}\n`, signature: bytes(signature.slice(origin.length + 3)) };
+  return {
+    index: Number(place.slice(6)),
+    size: Number(size),
+    root: bytes(root),
+    hashes: hashes.map(bytes),
+    origin,
+    body: `${origin}\n${size}\n${root}\n`,
+    signature: bytes(signature.slice(origin.length + 3)),
+  };
 }
 
 async function headSigned({ origin, size, body, signature }, known) {
   for (const one of known) {
     const named = await digest(join(ASCII.encode(`${origin}\n`), [1], one.raw));
     if (hex(named.slice(0, 4)) !== hex(signature.slice(0, 4))) continue;
-    must(await fits(one, signature.slice(4), ASCII.encode(body)), "The signature is not of this head of the log.");
+    must(
+      await fits(one, signature.slice(4), ASCII.encode(body)),
+      "The signature is not of this head of the log.",
+    );
     return `The head of log ${origin} with ${size} entries is signed.`;
   }
   throw new Flaw("The head of the log is signed by a key that the service does not show.");

@@ -16,8 +16,22 @@ export function byState(counts) {
     h("h2", null, "Requests by state"),
     some.length === 0
       ? empty("No request was ever received.")
-      : h("ul", { class: "list tight" }, some.map(([state, count]) =>
-          h("li", { key: state }, h("div", { class: "between" }, badge(state), h("a", { class: "number", href: link("requests", { state }) }, count))))),
+      : h(
+          "ul",
+          { class: "list tight" },
+          some.map(([state, count]) =>
+            h(
+              "li",
+              { key: state },
+              h(
+                "div",
+                { class: "between" },
+                badge(state),
+                h("a", { class: "number", href: link("requests", { state }) }, count),
+              ),
+            ),
+          ),
+        ),
   );
 }
 
@@ -31,7 +45,13 @@ export function auditCard({ size, root, pending, checkpoint }) {
       fact("Entries", h("span", { class: "number" }, size)),
       fact(term("pending"), h("span", { class: "number" }, pending)),
       fact(term("root"), h("span", { class: "id", title: root }, root.slice(0, 16))),
-      fact(term("checkpoint"), checkpoint ? [`of ${checkpoint.size} entries, signed `, time(checkpoint.at, { form: "relative" })] : "none yet")),
+      fact(
+        term("checkpoint"),
+        checkpoint
+          ? [`of ${checkpoint.size} entries, signed `, time(checkpoint.at, { form: "relative" })]
+          : "none yet",
+      ),
+    ),
   );
 }
 
@@ -41,6 +61,9 @@ export function callbacksCard({ waiting, failed }) {
     "section",
     { class: "card" },
     h("h2", null, "Messages to receivers"),
-    facts(fact("Waiting", h("span", { class: "number" }, waiting)), fact("Given up", h("span", { class: "number" }, failed))),
+    facts(
+      fact("Waiting", h("span", { class: "number" }, waiting)),
+      fact("Given up", h("span", { class: "number" }, failed)),
+    ),
   );
 }

@@ -19,7 +19,12 @@ export function recipientsCard({ items, complete }) {
     "section",
     { class: "card" },
     explained("recipients"),
-    !complete && h("p", { class: "hint" }, "A version was served before pulls were recorded: there may be others."),
+    !complete &&
+      h(
+        "p",
+        { class: "hint" },
+        "A version was served before pulls were recorded: there may be others.",
+      ),
     items.length === 0
       ? empty("Nobody pulled weights that were trained on these samples.")
       : table({
@@ -31,7 +36,13 @@ export function recipientsCard({ items, complete }) {
             { name: "Model", cell: (row) => idLink(row.model, row.model_name) },
             { name: "Versions", cell: (row) => row.numbers.join(", ") },
             { name: "Last pulled", cell: (row) => time(row.last_at) },
-            { name: "Newer weights", cell: (row) => (row.renewed_at ? ["pulled ", time(row.renewed_at)] : h("span", { class: "near" }, "not pulled yet")) },
+            {
+              name: "Newer weights",
+              cell: (row) =>
+                row.renewed_at
+                  ? ["pulled ", time(row.renewed_at)]
+                  : h("span", { class: "near" }, "not pulled yet"),
+            },
           ],
         }),
   );
@@ -39,7 +50,14 @@ export function recipientsCard({ items, complete }) {
 
 /** @param {{ items: any[] } | null} messages null, if the key may not read them @param {() => void} again */
 export function messagesCard(messages, again) {
-  if (messages === null) return h("p", { class: "hint" }, "Whether receivers were told of this request is shown to keys with the scope ", h("code", null, "webhooks:admin"), ".");
+  if (messages === null)
+    return h(
+      "p",
+      { class: "hint" },
+      "Whether receivers were told of this request is shown to keys with the scope ",
+      h("code", null, "webhooks:admin"),
+      ".",
+    );
   const { items } = messages;
   return h(
     "section",
@@ -53,12 +71,25 @@ export function messagesCard(messages, again) {
           key: (row) => row.id,
           columns: [
             { name: "Event", head: true, cell: (row) => row.event },
-            { name: "Receiver", cell: (row) => (row.webhook ? h("span", { class: "id", title: row.webhook }, short(row.webhook)) : "named by the request") },
+            {
+              name: "Receiver",
+              cell: (row) =>
+                row.webhook
+                  ? h("span", { class: "id", title: row.webhook }, short(row.webhook))
+                  : "named by the request",
+            },
             { name: "State", cell: (row) => badge(row.state) },
             { name: "Attempts", number: true, cell: (row) => row.attempts },
-            { name: "Last answer", minor: true, cell: (row) => row.last_status ?? (plain(row.last_error) || "–") },
+            {
+              name: "Last answer",
+              minor: true,
+              cell: (row) => row.last_status ?? (plain(row.last_error) || "–"),
+            },
             { name: "Made", minor: true, cell: (row) => time(row.created_at) },
-            items.some((row) => row.state === "dead") && { name: "Again", cell: (row) => row.state === "dead" && replay(row, again) },
+            items.some((row) => row.state === "dead") && {
+              name: "Again",
+              cell: (row) => row.state === "dead" && replay(row, again),
+            },
           ],
         }),
   );

@@ -14,7 +14,15 @@ export function timelineCard(entries, items) {
     "section",
     { class: "card" },
     explained("audit", "What happened"),
-    entries === null ? lacksScope("audit:read") : entries.length === 0 ? empty("The log has no entry of it yet.") : h("ol", { class: "timeline" }, entries.map((entry) => entryView(entry, items))),
+    entries === null
+      ? lacksScope("audit:read")
+      : entries.length === 0
+        ? empty("The log has no entry of it yet.")
+        : h(
+            "ol",
+            { class: "timeline" },
+            entries.map((entry) => entryView(entry, items)),
+          ),
   );
 }
 
@@ -23,12 +31,26 @@ function entryView(entry, items) {
   return h(
     "li",
     { key: entry.leaf_hash },
-    h("div", { class: "when" }, time(created_at, { form: "precise" }), h("span", { class: "hint" }, index === null ? "not in the tree yet" : `entry ${index}`)),
-    h("div", { class: "what" },
+    h(
+      "div",
+      { class: "when" },
+      time(created_at, { form: "precise" }),
+      h("span", { class: "hint" }, index === null ? "not in the tree yet" : `entry ${index}`),
+    ),
+    h(
+      "div",
+      { class: "what" },
       h("p", null, sentence(entry)),
-      h("p", { class: "hint" },
+      h(
+        "p",
+        { class: "hint" },
         facts.actor && ["by ", actor(facts.actor)],
         facts.run && [facts.actor && " · ", idLink(facts.run)],
-        facts.model && [(facts.actor || facts.run) && " · ", idLink(facts.model, items.find((one) => one.model === facts.model)?.model_name)])),
+        facts.model && [
+          (facts.actor || facts.run) && " · ",
+          idLink(facts.model, items.find((one) => one.model === facts.model)?.model_name),
+        ],
+      ),
+    ),
   );
 }

@@ -22,8 +22,37 @@ export function bulkBar(chosen, page, again) {
     "div",
     { class: "card bulk row", role: "group", "aria-label": "Chosen requests", key: "bulk" },
     h("strong", null, `${rows.length} chosen`),
-    [...actions].map((action) => h("button", { type: "button", key: action.id, class: action.danger ? "danger small" : "small", on: { click: () => askForMany(action, rows, done) } }, action.name)),
-    h("button", { type: "button", class: "small quiet", on: { click: () => { chosen.clear(); page.redraw(); } } }, "Choose none"),
-    actions.size === 0 && h("span", { class: "hint" }, "Nothing can be done to these: they have ended, or your key does not allow it."),
+    [...actions].map((action) =>
+      h(
+        "button",
+        {
+          type: "button",
+          key: action.id,
+          class: action.danger ? "danger small" : "small",
+          on: { click: () => askForMany(action, rows, done) },
+        },
+        action.name,
+      ),
+    ),
+    h(
+      "button",
+      {
+        type: "button",
+        class: "small quiet",
+        on: {
+          click: () => {
+            chosen.clear();
+            page.redraw();
+          },
+        },
+      },
+      "Choose none",
+    ),
+    actions.size === 0 &&
+      h(
+        "span",
+        { class: "hint" },
+        "Nothing can be done to these: they have ended, or your key does not allow it.",
+      ),
   );
 }

@@ -5,7 +5,15 @@ import { input, select, toInstant, toLocal } from "../../parts/fields.js";
 import { h, link, queryText } from "../../parts/h.js";
 import { STATES } from "../../words.js";
 
-const OPEN = ["received", "awaiting_approval", "scheduled", "running", "on_hold", "needs_decision", "failed"];
+const OPEN = [
+  "received",
+  "awaiting_approval",
+  "scheduled",
+  "running",
+  "on_hold",
+  "needs_decision",
+  "failed",
+];
 const ALL = [...OPEN, "completed", "cancelled", "refused"];
 const NAMES = ["state", "due", "model", "regulation", "updated_since", "external_id"];
 const DAY_MS = 86_400_000;
@@ -17,14 +25,23 @@ export function sourceOf(query) {
 
 /** @param {URLSearchParams} query of the page @returns {Record<string, any>} of the API */
 function filterOf(query) {
-  const { state, due: [due = ""], ...others } = sourceOf(query);
+  const {
+    state,
+    due: [due = ""],
+    ...others
+  } = sourceOf(query);
   const days = Number(due);
   const states = state.flatMap((one) => (one === "open" ? OPEN : [one]));
   if (due === "overdue") return { ...others, state: states, overdue: "true" };
   if (!(days > 0)) return { ...others, state: states };
   // The end of that day, so that the pages of one list ask the same.
   const end = (Math.floor(Date.now() / DAY_MS) + 1 + days) * DAY_MS;
-  return { ...others, state: states.length > 0 ? states : OPEN, overdue: "false", due_before: toInstant(end) };
+  return {
+    ...others,
+    state: states.length > 0 ? states : OPEN,
+    overdue: "false",
+    due_before: toInstant(end),
+  };
 }
 
 /** @param {URLSearchParams} query @returns {string} the call that gives this page of the list */
@@ -43,7 +60,11 @@ export function filterForm(query, models) {
 
   function go({ currentTarget }) {
     const values = Object.fromEntries(new FormData(currentTarget));
-    location.hash = link("requests", { ...values, state: values.state.split(","), updated_since: toInstant(values.updated_since) });
+    location.hash = link("requests", {
+      ...values,
+      state: values.state.split(","),
+      updated_since: toInstant(values.updated_since),
+    });
   }
 
   return h(
@@ -51,21 +72,88 @@ export function filterForm(query, models) {
     { class: "card", "aria-label": "Filter", key: "filter" },
     h(
       "form",
-      { class: "filter", on: { change: go, submit: (event) => { event.preventDefault(); go(event); } } },
-      input("Case number", "external_id", { type: "search", value: now.external_id[0] ?? "", placeholder: "exact", autocomplete: "off" }),
-      select("State", "state", [["", "Any"], ["open", "Open"], ...ALL.map((one) => [one, STATES[one][0]]), ...(known ? [] : [[states, "several"]])], { value: states }),
-      select("Due", "due", [["", "Any time"], ["overdue", "Late"], ["2", "Within 2 days"], ["7", "Within 7 days"], ["14", "Within 14 days"]], { value: now.due[0] ?? "" }),
-      models.length > 0 && select("Model", "model", [["", "Any"], ...models.map((one) => [one.id, one.name])], { value: now.model[0] ?? "" }),
-      select("Law", "regulation", [["", "Any"], ["gdpr", "GDPR"], ["ccpa", "CCPA"]], { value: now.regulation[0] ?? "" }),
-      input("Changed since", "updated_since", { type: "datetime-local", value: toLocal(now.updated_since[0] ?? null) }),
+      {
+        class: "filter",
+        on: {
+          change: go,
+          submit: (event) => {
+            event.preventDefault();
+            go(event);
+          },
+        },
+      },
+      input("Case number", "external_id", {
+        type: "search",
+        value: now.external_id[0] ?? "",
+        placeholder: "exact",
+        autocomplete: "off",
+      }),
+      select(
+        "State",
+        "state",
+        [
+          ["", "Any"],
+          ["open", "Open"],
+          ...ALL.map((one) => [one, STATES[one][0]]),
+          ...(known ? [] : [[states, "several"]]),
+        ],
+        { value: states },
+      ),
+      select(
+        "Due",
+        "due",
+        [
+          ["", "Any time"],
+          ["overdue", "Late"],
+          ["2", "Within 2 days"],
+          ["7", "Within 7 days"],
+          ["14", "Within 14 days"],
+        ],
+        { value: now.due[0] ?? "" },
+      ),
+      models.length > 0 &&
+        select("Model", "model", [["", "Any"], ...models.map((one) => [one.id, one.name])], {
+          value: now.model[0] ?? "",
+        }),
+      select(
+        "Law",
+        "regulation",
+        [
+          ["", "Any"],
+          ["gdpr", "GDPR"],
+          ["ccpa", "CCPA"],
+        ],
+        { value: now.regulation[0] ?? "" },
+      ),
+      input("Changed since", "updated_since", {
+        type: "datetime-local",
+        value: toLocal(now.updated_since[0] ?? null),
+      }),
       h("button", { class: "unseen", type: "submit", tabindex: "-1" }, "Search"),
     ),
-    h("div", { class: "row below" },
+    h(
+      "div",
+      { class: "row below" },
       query.size > 0 && h("a", { href: link("requests") }, "Clear the filter"),
-      h("span", { class: "hint" }, "Export these: ", exportLink(query, "csv"), " or ", exportLink(query, "ndjson"))),
+      h(
+        "span",
+        { class: "hint" },
+        "Export these: ",
+        exportLink(query, "csv"),
+        " or ",
+        exportLink(query, "ndjson"),
+      ),
+    ),
   );
 }
 
 function exportLink(query, format) {
-  return h("a", { href: `${API}/erasure-requests/export?${queryText({ ...filterOf(query), format })}`, download: `requests.${format}` }, format.toUpperCase());
+  return h(
+    "a",
+    {
+      href: `${API}/erasure-requests/export?${queryText({ ...filterOf(query), format })}`,
+      download: `requests.${format}`,
+    },
+    format.toUpperCase(),
+  );
 }
