@@ -69,6 +69,15 @@ TESTERS ?= 2
 test: $(VENV)/installed-dev ## ruff, mypy, import-linter and all tests; ARGS="-k erasure"
 	@$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
+$(VENV)/installed-e2e: pyproject.toml | $(BIN)/pip
+	@echo "Installing the service, its checks and Playwright (minutes the first time, PyTorch is large)"
+	@$(PIP) install --editable '.[postgres,worker,dev,e2e]' | $(SHOW)
+	@touch $@ $(VENV)/installed-dev $(VENV)/installed-worker
+
+.PHONY: e2e
+e2e: $(VENV)/installed-e2e ## the dashboard in a browser, pictures in build/e2e; needs Chromium; ARGS="-k story"
+	@$(BIN)/python -m tests.e2e $(ARGS)
+
 $(VENV)/installed-fuzz: pyproject.toml | $(BIN)/pip
 	@echo "Installing the service, its checks and Schemathesis (minutes the first time, PyTorch is large)"
 	@$(PIP) install --editable '.[postgres,worker,dev,fuzz]' | $(SHOW)

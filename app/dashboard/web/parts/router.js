@@ -43,6 +43,8 @@ export class Router {
     this.logIn = logIn;
     this.leaving = new AbortController();
     this.path = null;
+    // The browser itself decides where a page that has just been loaded begins.
+    this.loaded = false;
   }
 
   start() {
@@ -68,12 +70,15 @@ export class Router {
       signal,
     });
     if (!session()) {
+      this.loaded = true;
       this.logIn(page);
       return;
     }
     if (found) await this.open(found.route, page);
     else this.unknown(page);
-    if (!elsewhere || signal.aborted) return;
+    const first = !this.loaded;
+    this.loaded = true;
+    if (first || !elsewhere || signal.aborted) return;
     place.heading.focus({ preventScroll: true });
     scrollTo(0, 0);
   }
