@@ -11,8 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.audit.kinds import BODIES
-from app.erasure.states import ItemState, Outcome, RequestState, RunState
+from app.erasure.states import ItemState, Outcome, Owner, Reopening, RequestState, RunState
 from app.erasure.tables import ErrorClass, ReasonCode
+from app.erasure.verdict import VerdictName
 
 WEB = Path(__file__).parents[2] / "app" / "dashboard" / "web"
 PAGE = "/dashboard/"
@@ -207,6 +208,9 @@ def test_every_kind_of_entry_of_the_log_has_a_sentence_and_no_other() -> None:
         ("OUTCOMES", set(Outcome)),
         ("REASONS", set(ReasonCode)),
         ("ERRORS", set(ErrorClass)),
+        ("REOPENINGS", set(Reopening)),
+        ("WAITS", set(Owner)),
+        ("VERDICTS", set(VerdictName)),
     ],
 )
 def test_every_code_has_plain_words(table: str, codes: set[str]) -> None:

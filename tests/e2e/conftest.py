@@ -92,8 +92,8 @@ class Window:
 
     def settled(self) -> None:
         """What the page shows has come."""
-        self.page.wait_for_function("!document.querySelector('main .loading')")
-        self.page.wait_for_function("document.querySelector('main .page').childElementCount > 0")
+        self.page.locator("main .page > :not(.loading)").first.wait_for()
+        self.page.locator("main .loading").wait_for(state="detached")
 
 
 @pytest.fixture

@@ -84,8 +84,7 @@ def test_the_keyboard_reaches_the_page_its_menu_and_the_meaning_of_a_word(window
 
     page.get_by_role("link", name="Requests", exact=True).focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.textContent === 'Requests'")
-    assert page.evaluate("document.activeElement.tagName") == "H1"
+    page.locator("h1:focus", has_text="Requests").wait_for()
     assert page.title() == "Requests · LoTUS"
 
     page.go_back()

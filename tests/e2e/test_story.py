@@ -78,10 +78,20 @@ def test_the_filter_stands_in_the_address_and_finds_by_case_number(window: Windo
     page.get_by_label("Case number").fill("case-2")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="case-2").wait_for()
-    page.wait_for_function(f"document.querySelectorAll({LINK!r}).length === 1")
+    page.locator(LINK).nth(1).wait_for(state="detached")
     page.reload()
     page.get_by_role("link", name="case-2").wait_for()
     assert page.locator(LINK).count() == 1
+
+
+def test_what_the_filter_finds_can_be_exported(window: Window) -> None:
+    page = window.page
+    window.log_in(address="#/requests?state=refused")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert (lines[-1], len(lines)) == ("#end,1", 3)
+    assert "case-3" in lines[1]
 
 
 def test_what_callers_wrote_is_text(window: Window) -> None:

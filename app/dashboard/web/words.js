@@ -71,11 +71,6 @@ export const VERDICTS = {
     "bad",
     "The samples are conspicuously unfamiliar, which gives a person away too. Nothing was published.",
   ],
-  accuracy_lost: [
-    "accuracy lost",
-    "bad",
-    "Accuracy on unseen data fell by more than the policy allows. Nothing was published.",
-  ],
 };
 
 export const OUTCOMES = {

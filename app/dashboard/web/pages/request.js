@@ -32,6 +32,7 @@ export function open(page) {
     if (request !== of || Date.now() - readAt > REST_MS) {
       rest = {
         entries: can("audit:read") ? await allEntries(reader, id) : null,
+        runs: await itsRuns(reader, request),
         certificates: await reader.read(`${path}/certificates`),
         recipients: await reader.read(`${path}/recipients`),
         messages: can("webhooks:admin")
@@ -54,7 +55,7 @@ export function open(page) {
       state = request.state;
       return [
         standing(request, again),
-        itemsCard(request, again),
+        itemsCard(request, found.runs, again),
         certificateCard(request, found.certificates.items, kept, page),
         timelineCard(found.entries, request.items),
         decisionsCard(request),
@@ -64,6 +65,14 @@ export function open(page) {
     },
     { stream: `${path}/events`, event: "request" },
   );
+}
+
+/** The runs of its items, by id: what they measured, or how far they are. */
+async function itsRuns(reader, { items }) {
+  const runs = {};
+  for (const run of new Set(items.map((one) => one.run).filter(Boolean)))
+    runs[run] = (await reader.tryRead(`/runs/${encodeURIComponent(run)}`)).data;
+  return runs;
 }
 
 /** The log's entries of one request are few; those of a long case need several pages. */

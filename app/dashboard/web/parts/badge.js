@@ -9,7 +9,7 @@ const SHAPES = {
   bad: "M3 3 9 9M9 3 3 9",
   person: "M6 2v5M6 9.5v.1",
   active: "M4 2.5 9.5 6 4 9.5z",
-  waiting: "M6 2.5V6l2.5 2",
+  waiting: "M6 1.2a4.8 4.8 0 1 0 .01 0zM6 3.6V6.2l1.7 1",
   paused: "M4 3v6M8 3v6",
   ended: "M2.5 6h7",
 };

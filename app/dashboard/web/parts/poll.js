@@ -13,7 +13,7 @@ const LONGEST_MS = 60_000;
 /**
  * @param {{
  *   look: () => Promise<void>,
- *   failed: (error: Refusal) => void,
+ *   failed: (error: Error) => void,
  *   signal: AbortSignal,
  *   pace?: () => number | null,
  * }} options `failed` hears of refusals that are no matter of waiting; `pace` gives another pause
@@ -56,7 +56,12 @@ export function poll({ look, failed, signal, pace = () => null }) {
         connection.lost(pause, turn);
         return pause;
       }
-      if (!(error instanceof Refusal)) throw error;
+      if (!(error instanceof Refusal)) {
+        // A fault of the page's own: it is told, and the next look may do better.
+        console.error(error);
+        failed(error);
+        return HIDDEN_MS;
+      }
       if (error.status === 429) {
         const pause = Math.max((error.retryAfter ?? 10) * 1000, SEEN_MS);
         connection.slowed(pause, turn);

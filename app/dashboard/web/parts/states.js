@@ -1,5 +1,6 @@
 /** What a page shows when it has nothing to show. */
 
+import { Refusal } from "./api.js";
 import { h, link } from "./h.js";
 
 export function loading(what = "Loading") {
@@ -11,8 +12,10 @@ export function empty(text, ...more) {
   return h("p", { class: "state empty" }, text, ...more);
 }
 
-/** @param {import("./api.js").Refusal} refusal @param {string | null} [scope] what the page needs */
+/** @param {Error} refusal @param {string | null} [scope] what the page needs */
 export function refused(refusal, scope = null) {
+  if (!(refusal instanceof Refusal))
+    return h("p", { class: "state error" }, "This page cannot be shown: a fault of the dashboard.");
   if (refusal.status === 403) return lacksScope(scope, refusal.message);
   if (refusal.status === 404)
     return h(

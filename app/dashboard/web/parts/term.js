@@ -34,8 +34,16 @@ export function explained(key, shown) {
 
 function closeOthers({ target }) {
   if (!target.open) return;
+  keepInside(target.querySelector(".means"));
   for (const other of document.querySelectorAll("details.term[open]"))
     if (other !== target) other.open = false;
+}
+
+/** Near the right edge it moves to the left, so that the page never gets wider. */
+function keepInside(box) {
+  box.style.left = "0";
+  const beyond = box.getBoundingClientRect().right - (document.documentElement.clientWidth - 8);
+  if (beyond > 0) box.style.left = `${-beyond}px`;
 }
 
 function closeOnEscape(event) {

@@ -1,19 +1,20 @@
 /** The request on each model: state, run, the person's own figures, and decisions that it waits for. */
 
 import { ERRORS, plain, REASONS, REOPENINGS, say } from "../../words.js";
-import { badge, mark } from "../../parts/badge.js";
+import { badge, mark, verdictBadge } from "../../parts/badge.js";
 import { fact, facts } from "../../parts/facts.js";
 import { h } from "../../parts/h.js";
 import { idLink } from "../../parts/id.js";
 import { counted, interval, number } from "../../parts/number.js";
+import { progressOf } from "../../parts/progress.js";
 import { can } from "../../parts/session.js";
 import { empty } from "../../parts/states.js";
 import { term } from "../../parts/term.js";
 import { time } from "../../parts/time.js";
 import { askWhatToDo } from "./deciding.js";
 
-/** @param {any} request @param {() => void} again */
-export function itemsCard(request, again) {
+/** @param {any} request @param {Record<string, any>} runs by id @param {() => void} again */
+export function itemsCard(request, runs, again) {
   return h(
     "section",
     { class: "card" },
@@ -27,20 +28,23 @@ export function itemsCard(request, again) {
       : h(
           "ul",
           { class: "list" },
-          request.items.map((item) => h("li", { key: item.id }, itemView(item, request, again))),
+          request.items.map((item) =>
+            h("li", { key: item.id }, itemView(item, request, runs[item.run], again)),
+          ),
         ),
   );
 }
 
-function itemView(item, request, again) {
+function itemView(item, request, run, again) {
   const waits = ["needs_decision", "failed"].includes(item.state);
   return [
     h(
       "div",
       { class: "between" },
       h("h3", null, idLink(item.model, item.model_name)),
-      badge(item.state),
+      h("div", { class: "row" }, run?.verdict && verdictBadge(run.verdict.name), badge(item.state)),
     ),
+    run && runOf(run),
     item.error_class &&
       h("p", { class: "late" }, `The run failed: ${say(ERRORS, item.error_class)}.`),
     waits && decisionRow(item, request, again),
@@ -57,6 +61,12 @@ function itemView(item, request, again) {
     ),
     item.numbers && ownFigures(item.numbers),
   ];
+}
+
+/** How far the run is, or what its tests showed. */
+function runOf(run) {
+  if (["running", "verifying", "publishing"].includes(run.state)) return progressOf(run);
+  return run.verdict?.sentence ? h("p", null, run.verdict.sentence) : null;
 }
 
 function decisionRow(item, request, again) {

@@ -29,7 +29,7 @@ export function standing(request, again) {
     h(
       "p",
       { class: "lead-due" },
-      due(request),
+      request.waits_for && due(request),
       request.waits_for?.late &&
         h("span", { class: "late" }, " It has waited longer than it should."),
     ),

@@ -9,6 +9,14 @@ import { firstPageTable } from "../../parts/first_page.js";
 import { counted } from "../../parts/number.js";
 import { time } from "../../parts/time.js";
 
+const TIMES = [
+  ["submitted", "The person asked"],
+  ["received", "Received"],
+  ["due", "Due"],
+  ["extended_due", "Due, extended"],
+  ["completed", "Completed"],
+];
+
 /** @param {any} statement in-toto, v1 */
 export function statementView(statement) {
   const { predicate } = statement;
@@ -21,9 +29,9 @@ export function statementView(statement) {
       predicate.reason_code && fact("Reason", say(REASONS, predicate.reason_code)),
       predicate.cause && fact("Opened again because", say(REOPENINGS, predicate.cause)),
       fact("Law", say(REGULATIONS, predicate.regulation)),
-      Object.entries(predicate.times)
-        .filter(([, at]) => at)
-        .map(([name, at]) => fact(plain(name)[0].toUpperCase() + plain(name).slice(1), time(at))),
+      TIMES.filter(([name]) => predicate.times[name]).map(([name, shown]) =>
+        fact(shown, time(predicate.times[name])),
+      ),
       predicate.replaces &&
         fact("Replaces", h("span", { class: "id" }, predicate.replaces.certificate)),
     ),
