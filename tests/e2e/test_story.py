@@ -75,6 +75,8 @@ def test_the_filter_stands_in_the_address_and_finds_by_case_number(window: Windo
     page.get_by_role("link", name="case-3").wait_for()
     page.get_by_role("link", name="case-1", exact=True).wait_for(state="detached")
     page.get_by_role("link", name="Clear the filter").click()
+    page.get_by_role("link", name="Clear the filter").wait_for(state="detached")
+    assert page.get_by_label("State").input_value() == ""
     page.get_by_label("Case number").fill("case-2")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="case-2").wait_for()

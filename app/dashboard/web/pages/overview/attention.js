@@ -105,7 +105,7 @@ export function attention({ requests, paused_models, callbacks, runs, workers })
   return h(
     "section",
     { class: "card" },
-    h("h2", null, "Waits for you"),
+    h("h2", null, "Needs attention"),
     h(
       "ul",
       { class: "list" },
