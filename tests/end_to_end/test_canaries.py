@@ -122,6 +122,7 @@ CASE = {
     ("external id", "/api/v1/erasure-requests/export"),
     ("external id", "/api/v1/erasure-requests/{id}"),
     ("external id", "/api/v1/erasure-requests/{id}/events"),
+    ("external id", "/api/v1/overview"),
 }
 JOURNAL = {("external id", "lotus.db-wal")}
 
