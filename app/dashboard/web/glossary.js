@@ -204,6 +204,10 @@ export const GLOSSARY = {
     means:
       "Every step is an entry in a Merkle tree: a changed, removed or added entry changes its root.",
   },
+  leaf_hash: {
+    name: "Hash",
+    means: "Over what, when and which kind: the leaf of the Merkle tree.",
+  },
   root: {
     name: "Root",
     means: "One hash over all entries of the log. Two logs with the same root are the same.",
@@ -270,6 +274,20 @@ export const GLOSSARY = {
     name: "Accuracy",
     means:
       "On unseen data: the price that everyone else pays. On the forget set it usually stays high.",
+  },
+  scopes: {
+    name: "Scopes",
+    means: "What a key may do. Nobody hands on a scope that he lacks.",
+  },
+  session: {
+    name: "Session",
+    means:
+      "A cookie that no script can read stands for the key. It may do what the key may do, and ends with it.",
+  },
+  signing: {
+    name: "Signing keys",
+    means:
+      "Public halves. The private one is with the sealer alone, and signs checkpoints and certificates.",
   },
   closes: {
     name: "Closes",

@@ -58,16 +58,6 @@ export const TRIGGERS = {
   schedule: "the version's bytes, on schedule",
 };
 
-export const VERSION_STATES = {
-  checking: "being checked",
-  invalid: "found invalid",
-  candidate: "candidate",
-  active: "current",
-  superseded: "superseded",
-  rejected: "rejected by the tests",
-  destroyed: "destroyed",
-};
-
 export const TASKS = {
   image_classification: "image classification",
   tabular_classification: "tabular classification",
