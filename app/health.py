@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import migrate
+from app import revisions
 from app.erasure.worker_tables import SILENCE, Worker, WorkerRole
 from app.http.sessions import CurrentRuntime, Now
 from app.registry import pseudonym_keys
@@ -65,7 +65,7 @@ def _database(runtime: Runtime) -> Check:
 
 def _schema(runtime: Runtime) -> Check:
     try:
-        current = migrate.is_current(runtime.database)
+        current = revisions.is_current(runtime.database)
     except SQLAlchemyError:
         current = False
     detail = "is current" if current else "Run `lotus migrate`."

@@ -8,7 +8,6 @@ transaction writes at a time.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from importlib.resources import files
 
 from alembic import command
@@ -54,22 +53,6 @@ def downgrade(database: Database, revision: str) -> None:
     """`base` takes every table away."""
     with _alone(database) as config:
         command.downgrade(config, revision)
-
-
-def current_revision(database: Database) -> str | None:
-    """None for an empty database."""
-    with database.read() as session:
-        return MigrationContext.configure(session.connection()).get_current_revision()
-
-
-def is_current(database: Database) -> bool:
-    return current_revision(database) == _newest()
-
-
-@cache
-def _newest() -> str | None:
-    """Read from the scripts once: health checks ask often, and code does not change under them."""
-    return _scripts(_config()).get_current_head()
 
 
 @contextmanager

@@ -8,12 +8,21 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from app.http.heads import BoundedHeads
+
 
 @contextmanager
 def listening(app: FastAPI) -> Iterator[str]:
     """The address at which the app answers, from a thread of this process."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        uvicorn.Config(
+            app,
+            http=BoundedHeads,
+            port=0,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

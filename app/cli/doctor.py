@@ -17,10 +17,10 @@ from app.db import Database
 from app.doctor.examination import after_restore as list_unknown
 from app.doctor.examination import examine
 from app.doctor.findings import Finding, Level, counted
-from app.migrate import is_current
 from app.restore import mark as marks
 from app.restore import service as restore
 from app.restore.tables import PauseReason
+from app.revisions import is_current
 from app.storage import ArtifactStore
 
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}

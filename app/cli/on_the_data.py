@@ -15,7 +15,8 @@ from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
 from app.http.problems import Problem
 from app.keyring import BadKey
-from app.migrate import Busy, UnknownRevision, is_current, upgrade
+from app.migrate import Busy, UnknownRevision, upgrade
+from app.revisions import is_current
 from app.runtime import Runtime
 from app.service_role import BadRole, grant
 from app.signing import open_signer

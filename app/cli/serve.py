@@ -30,6 +30,7 @@ from app.cli.on_the_data import (
 )
 from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
+from app.http.heads import BoundedHeads
 from app.keys.scopes import ALL_SCOPES
 from app.keys.tables import ApiKey
 from app.observability import fields
@@ -82,6 +83,7 @@ def serve(
     app = create_app(settings)
     config = uvicorn.Config(
         app,
+        http=BoundedHeads,
         log_config=None,  # set by observability.configure
         timeout_graceful_shutdown=int(STOP_SECONDS),
         access_log=False,

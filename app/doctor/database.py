@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import clock as clocks
-from app import migrate
+from app import revisions
 from app.db import Database
 from app.doctor.findings import Finding, ok, problem, warning
 
@@ -35,8 +35,8 @@ def reachable(database: Database) -> Finding:
 
 
 def schema(database: Database) -> Finding:
-    revision = migrate.current_revision(database)
-    if migrate.is_current(database):
+    revision = revisions.current(database)
+    if revisions.is_current(database):
         return ok("schema", f"revision {revision}, which is this version's")
     if revision is None:
         return problem("schema", "no tables", "Run `lotus migrate`, or set LOTUS_DATABASE_URL.")

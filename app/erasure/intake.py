@@ -1,7 +1,6 @@
 """From a deletion request to an erasure case: look up, store references, schedule the models."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -112,8 +111,11 @@ def submit(
         created_at=now,
         updated_at=now,
     )
+    if _comes_alone(session, submission):
+        items = _store(session, keyring, submission, request, references, found, now)
+        return Accepted(request, True, items)
     try:
-        with _undone_if_taken(session, submission):
+        with session.begin_nested():
             items = _store(session, keyring, submission, request, references, found, now)
     except IntegrityError:
         # The same external id arrived twice at once: the other call has just committed.
@@ -125,12 +127,10 @@ def submit(
     return Accepted(request, True, items)
 
 
-def _undone_if_taken(session: Session, submission: Submission) -> AbstractContextManager[object]:
+def _comes_alone(session: Session, submission: Submission) -> bool:
     """Of two calls with one external id at once the later one waits for the earlier, and finds at
     its first write that the id is taken. On SQLite it has waited for its turn before it looked."""
-    if submission.external_id is None or session.get_bind().dialect.name == "sqlite":
-        return nullcontext()
-    return session.begin_nested()
+    return submission.external_id is None or session.get_bind().dialect.name == "sqlite"
 
 
 def _store(

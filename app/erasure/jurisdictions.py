@@ -2,6 +2,7 @@
 
 Of the library `holidays`: the days off that the law of a country, or of one of its parts, gives to
 everybody. Local ones (of a town), bank holidays and days that are only observed are not among them.
+The library is large, so it is loaded where somebody has a jurisdiction.
 """
 
 from collections.abc import Container
@@ -10,7 +11,6 @@ from datetime import date
 from functools import cache
 from typing import Annotated
 
-import holidays
 from pydantic import StringConstraints
 
 # ISO 3166-1 alpha-2, or ISO 3166-2 with the part that the library names.
@@ -45,6 +45,8 @@ def holidays_of(jurisdiction: str | None) -> Container[date]:
 
 @cache
 def _parts_of(country: str) -> frozenset[str]:
+    import holidays
+
     try:
         found = holidays.country_holidays(country)
     except NotImplementedError:
@@ -56,6 +58,8 @@ def _parts_of(country: str) -> frozenset[str]:
 def _of_year(country: str, part: str | None, year: int) -> frozenset[date]:
     """Whole before anybody sees it: the library's own objects take a year in while others ask, who
     would then find no holiday in it."""
+    import holidays
+
     return frozenset(
         holidays.country_holidays(country, subdiv=part, years=year, expand=False, observed=False)
     )

@@ -10,7 +10,7 @@ import re
 
 from fastapi import Request
 
-from app.http.problems import Problem
+from app.http.problems import Problem, UnsupportedMediaType
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -26,12 +26,6 @@ class CrossSite(Problem):
     title = "The call does not come from a page of this service"
 
 
-class NotJson(Problem):
-    status = 415
-    code = "unsupported-media-type"
-    title = "The body is of a type that cannot be read here"
-
-
 def is_secure(request: Request, public_url: str | None) -> bool:
     """Whether the caller came by https, as far as anybody knows: a proxy that is not trusted hides
     it, and the public address tells."""
@@ -39,15 +33,15 @@ def is_secure(request: Request, public_url: str | None) -> bool:
 
 
 def require_own_page(request: Request, public_url: str | None) -> None:
-    """CrossSite unless a page of this service made the call, NotJson if it has a body of another
-    type: a form can be sent from anywhere, and sends no JSON."""
+    """CrossSite unless a page of this service made the call, UnsupportedMediaType if it has a body
+    that is no JSON: a form can be sent from anywhere, and sends none."""
     if not _is_from_own_page(request, public_url):
         raise CrossSite(
             "A session serves the pages of this service alone. Programs send `Authorization: "
             "Bearer lot_…`. Behind a proxy that changes Host, LOTUS_PUBLIC_URL must be set."
         )
     if _has_body(request) and not _says_json(request):
-        raise NotJson("With a session the body must be application/json.")
+        raise UnsupportedMediaType("With a session the body must be application/json.")
 
 
 def _is_from_own_page(request: Request, public_url: str | None) -> bool:

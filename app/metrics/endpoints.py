@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import migrate
+from app import revisions
 from app.http.problems import RESPONSES
 from app.http.sessions import CurrentRuntime, Now
 from app.keys.auth import bearer, identify_by_key, require_scopes
@@ -73,7 +73,7 @@ def metrics(request: Request, runtime: CurrentRuntime, now: Now) -> Response:
 
 def _why(runtime: Runtime) -> str:
     try:
-        if not migrate.is_current(runtime.database):
+        if not revisions.is_current(runtime.database):
             return "The database is not at this version's tables: run `lotus migrate`."
     except SQLAlchemyError:
         return "The database does not answer."

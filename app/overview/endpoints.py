@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from app.http.sessions import Now
 from app.keys.auth import Caller, require
@@ -16,10 +17,12 @@ Reader = Annotated[Caller, Depends(require(Scope.REQUESTS_READ))]
 
 
 @router.get("/overview", response_model=Overview)
-def get_overview(request: Request, caller: Reader, now: Now) -> Response:
+async def get_overview(request: Request, caller: Reader, now: Now) -> Response:
     """Counts by state, what is due, the queue, runs, workers, callbacks and the log's head. Made
     once a second at most, less often where there is very much to count, and then the same for all
     who ask. Poll it with `If-None-Match`: while nothing has changed the answer is 304."""
     overviews: Overviews = request.app.state.overviews
-    kept = overviews.of(caller.controller_id, now=now)
+    kept = overviews.fresh(caller.controller_id)
+    if kept is None:
+        kept = await run_in_threadpool(overviews.of, caller.controller_id, now=now)
     return Response(kept.body, media_type="application/json", headers={"ETag": kept.etag})

@@ -43,11 +43,17 @@ class Overviews:
         self._runtime = runtime
         self._places: dict[UUID, _Place] = {}
 
+    def fresh(self, controller: UUID) -> Kept | None:
+        """Asks nobody, and waits for nobody. None if it has to be read."""
+        place = self._places.get(controller)
+        kept = place.kept if place is not None else None
+        return kept if kept is not None and time.monotonic() < kept.fresh_until else None
+
     def of(self, controller: UUID, *, now: datetime) -> Kept:
+        if (fresh := self.fresh(controller)) is not None:
+            return fresh
         place = self._places.setdefault(controller, _Place())
         kept = place.kept
-        if kept is not None and time.monotonic() < kept.fresh_until:
-            return kept
         old = kept is None or time.monotonic() > kept.read_at + OLDEST_SECONDS
         if not place.lock.acquire(blocking=old):
             assert kept is not None

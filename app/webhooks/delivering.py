@@ -20,7 +20,7 @@ from app.webhooks import retries
 from app.webhooks.dialects import DIALECTS, STANDARD, Dialect, Letter
 from app.webhooks.secrets import unseal
 from app.webhooks.sending import Result
-from app.webhooks.service import cut_ended_urls, stop_open
+from app.webhooks.service import cut_ended_urls, stop_open, url_digest
 from app.webhooks.tables import (
     DeliveryError,
     DeliveryState,
@@ -253,8 +253,3 @@ def _url_of(session: Session, row: WebhookDelivery) -> str:
     if row.callback_id is not None:
         return session.get_one(RequestCallback, row.callback_id).url or ""
     return session.get_one(WebhookEndpoint, row.endpoint_id).url if row.endpoint_id else ""
-
-
-def url_digest(keyring: Keyring, url: str) -> str:
-    """What the log knows a URL by: keyed, since a URL is easily guessed."""
-    return keyring.digest("callback-url", url.encode()).hex()

@@ -13,10 +13,9 @@ from app.http.problems import Conflict, FieldError, InvalidInput, NotFound
 from app.ids import webhook_id
 from app.keyring import Keyring
 from app.webhooks.addresses import RefusedUrl, read_url
-from app.webhooks.delivering import url_digest
 from app.webhooks.events import EventType, News
 from app.webhooks.secrets import new_secret, seal, shown
-from app.webhooks.service import Receiver, cut_ended_urls, queue, stop_open
+from app.webhooks.service import Receiver, cut_ended_urls, queue, stop_open, url_digest
 from app.webhooks.tables import (
     DeliveryError,
     DisabledBy,

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.http.problems import FieldError, Problem
 from app.ids import new_id
+from app.keyring import Keyring
 from app.webhooks.addresses import RefusedUrl, read_url
 from app.webhooks.dialects import DIALECTS, STANDARD
 from app.webhooks.events import EventType, News
@@ -89,6 +90,7 @@ def emit(
     listeners = session.execute(_LISTENERS, {"controller": controller, "request": request_id}).all()
     if not listeners:
         return
+    session.flush()  # the rows of the messages refer to the request's
     news = News(controller, event, data, request_id, now)
     endpoints = [endpoint for endpoint, callback in listeners if callback is None]
     for endpoint in session.scalars(
@@ -296,3 +298,8 @@ def _refused(position: int, message: str) -> CallbackUrlRefused:
         "Register the receiver first: POST /api/v1/webhooks, with a key that has webhooks:admin.",
         errors=[FieldError(field=f"callback_urls.{position}", message=message)],
     )
+
+
+def url_digest(keyring: Keyring, url: str) -> str:
+    """What the log knows a URL by: keyed, since a URL is easily guessed."""
+    return keyring.digest("callback-url", url.encode()).hex()

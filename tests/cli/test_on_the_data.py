@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.audit.tables import PendingEntry
 from app.db import Database
-from app.migrate import is_current
+from app.revisions import is_current
 from tests.cli.conftest import Result
 from tests.databases import service_environment
 

@@ -6,7 +6,9 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -52,6 +54,16 @@ def test_the_first_start_shows_a_key_that_works_and_later_starts_show_none(serve
     assert listed.json() == {"items": [], "next_cursor": None}
     first.end()
     assert serve().said["key"] is None
+
+
+def test_a_head_without_an_end_is_given_up_by_the_service_too(serve: Serve) -> None:
+    url = urlsplit(serve().said["url"])
+    with socket.create_connection((str(url.hostname), int(url.port or 0)), 20) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nX: ")
+        with suppress(OSError):  # it may be closed before all is sent
+            connection.sendall(b"a" * 4_000_000)
+        with suppress(ConnectionError):
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

@@ -54,6 +54,10 @@ PAGES = {
     "/docs/start.js",
     "/docs/swagger-ui-bundle.js",
     "/docs/swagger-ui.css",
+    "/",
+    "/dashboard",
+    "/dashboard/",
+    "/dashboard/files/{version}/{path:path}",
 }
 
 

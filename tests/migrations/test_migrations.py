@@ -9,7 +9,7 @@ from sqlalchemy import MetaData, delete, insert, inspect, text, update
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from app import migrate
+from app import migrate, revisions
 from app.audit.tables import AuditCheckpoint, AuditEntry, AuditNode, SigningKey
 from app.db import Database
 from app.schema import metadata
@@ -52,28 +52,28 @@ def test_a_changed_table_would_be_found(database: Database) -> None:
 
 
 def test_up_down_and_up_again_end_where_they_should(empty_database: Database) -> None:
-    assert migrate.current_revision(empty_database) is None
-    assert not migrate.is_current(empty_database)
+    assert revisions.current(empty_database) is None
+    assert not revisions.is_current(empty_database)
     migrate.upgrade(empty_database)
     assert names(empty_database) == set(metadata.tables) | {"alembic_version"}
-    assert migrate.is_current(empty_database)
+    assert revisions.is_current(empty_database)
     migrate.downgrade(empty_database, "base")
     assert names(empty_database) == {"alembic_version"}
-    assert not migrate.is_current(empty_database)
+    assert not revisions.is_current(empty_database)
     migrate.upgrade(empty_database)
     assert names(empty_database) == set(metadata.tables) | {"alembic_version"}
-    assert migrate.is_current(empty_database)
+    assert revisions.is_current(empty_database)
 
 
 def test_upgrading_twice_changes_nothing(database: Database) -> None:
-    before = migrate.current_revision(database)
+    before = revisions.current(database)
     migrate.upgrade(database)
-    assert migrate.current_revision(database) == before
+    assert revisions.current(database) == before
 
 
 def test_one_revision_down_is_not_current(database: Database) -> None:
     migrate.downgrade(database, "-1")
-    assert not migrate.is_current(database)
+    assert not revisions.is_current(database)
     assert "audit_entries" in names(database)
 
 
@@ -84,13 +84,13 @@ def test_a_script_that_fails_leaves_the_database_as_it_was(empty_database: Datab
     with pytest.raises(DatabaseError):
         migrate.upgrade(empty_database)
     assert names(empty_database) - {"alembic_version"} == {"workers"}
-    assert migrate.current_revision(empty_database) is None
+    assert revisions.current(empty_database) is None
 
 
 def test_a_database_of_newer_code_is_refused_by_name(database: Database) -> None:
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    assert not migrate.is_current(database)
+    assert not revisions.is_current(database)
     with pytest.raises(migrate.UnknownRevision, match="9999"):
         migrate.upgrade(database)
 

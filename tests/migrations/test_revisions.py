@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from fastapi.testclient import TestClient
 from sqlalchemy import MetaData, func, inspect, select, text
 
-from app import migrate
+from app import migrate, revisions
 from app.audit.sequencer import sequence
 from app.db import Database
 from app.runtime import Runtime
@@ -32,7 +32,7 @@ def test_a_revision_goes_up_and_down_and_up(empty_database: Database, revision: 
         migrate.upgrade(empty_database, BEFORE[revision])
     before = shape(empty_database)
     migrate.upgrade(empty_database, revision)
-    assert migrate.current_revision(empty_database) == revision
+    assert revisions.current(empty_database) == revision
     after = shape(empty_database)
     assert after != before
     migrate.downgrade(empty_database, "-1")
@@ -66,9 +66,9 @@ def test_every_script_goes_down_and_up_again_over_a_service_s_rows(worked: Datab
         table for table, rows in before.items() if rows
     }
     for revision in reversed(CHAIN[1:]):
-        assert migrate.current_revision(worked) == revision
+        assert revisions.current(worked) == revision
         migrate.downgrade(worked, "-1")
-    assert migrate.current_revision(worked) == CHAIN[0]
+    assert revisions.current(worked) == CHAIN[0]
     left = counts(worked)
     assert left["erasure_requests"] == 2
     for revision in CHAIN[1:]:
@@ -84,7 +84,7 @@ def test_rows_do_not_keep_the_tables_from_going_and_coming_back_empty(worked: Da
     migrate.downgrade(worked, "base")
     assert set(counts(worked)) == set()
     migrate.upgrade(worked)
-    assert migrate.is_current(worked)
+    assert revisions.is_current(worked)
     assert set(counts(worked).values()) == {0}
 
 
@@ -108,7 +108,7 @@ def test_a_script_that_leaves_a_broken_reference_on_sqlite_is_undone(worked: Dat
         session.execute(text("DELETE FROM models"))
     with pytest.raises(RuntimeError, match="refers to nothing"):
         migrate.downgrade(worked, "-1")
-    assert migrate.is_current(worked)
+    assert revisions.is_current(worked)
 
 
 def counts(database: Database) -> dict[str, int]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from app import migrate
+from app import migrate, revisions
 from app.db import Database
 
 
@@ -29,7 +29,7 @@ def test_two_that_migrate_at_once_take_turns_and_both_end_well(empty_database: D
             assert not any(migration.done() for migration in migrations)
         for migration in migrations:
             migration.result(60)
-    assert migrate.is_current(empty_database)
+    assert revisions.is_current(empty_database)
     with empty_database.read() as session:
         assert session.scalar(text("SELECT count(*) FROM alembic_version")) == 1
     for database in both:
@@ -60,9 +60,9 @@ def test_a_turn_that_does_not_come_is_a_plain_error_and_changes_nothing(
             session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": migrate.LOCK})
         with pytest.raises(migrate.Busy, match="Another process migrates"):
             migrate.upgrade(late, wait=0.2)
-    assert migrate.current_revision(late) is None
+    assert revisions.current(late) is None
     migrate.upgrade(late, wait=5.0)
-    assert migrate.is_current(late)
+    assert revisions.is_current(late)
     late.dispose()
 
 
@@ -88,7 +88,7 @@ def test_a_migration_in_the_same_process_waits_its_turn_too(empty_database: Data
         let_go.set()
         other.join()
     migrate.upgrade(empty_database, wait=5.0)
-    assert migrate.is_current(empty_database)
+    assert revisions.is_current(empty_database)
 
 
 def test_a_table_that_the_service_holds_is_a_plain_error_and_changes_nothing(
@@ -101,7 +101,7 @@ def test_a_table_that_the_service_holds_is_a_plain_error_and_changes_nothing(
         session.execute(text("SELECT count(*) FROM audit_entries"))  # held until the session ends
         with pytest.raises(migrate.Busy, match="The service holds a table"):
             migrate.downgrade(database, "base")
-    assert migrate.is_current(database)
+    assert revisions.is_current(database)
 
 
 def test_a_statement_that_works_too_long_is_ended(
