@@ -42,7 +42,7 @@ def entries_after(
 def entries_before(
     session: Session, controller: UUID, index: int | None, *, request: UUID | None, limit: int
 ) -> Sequence[AuditEntry]:
-    """Sequenced entries only, the last one of the log first; `index` is that of the last one read."""
+    """Sequenced entries only, the last of the log first; `index` is that of the last one read."""
     found = select(AuditEntry).where(*_owned(AuditEntry, controller, request))
     if index is not None:
         found = found.where(AuditEntry.index < index)

@@ -41,5 +41,5 @@ async function leave() {
     announce(error.message);
     return;
   }
-  location.reload();
+  location.hash = "#/";
 }
