@@ -41,6 +41,8 @@ const SHAPES = {
   x: "M13 3 19 9M19 3 13 9",
 };
 const MOST_MARKERS = 40;
+/** What lies on something else is smaller than it. */
+const POINT_SIZES = [8, 14, 8, 8, 8, 8];
 
 /** @param {Series} series */
 function marked(series) {
@@ -119,7 +121,11 @@ function trace(series, colour) {
       width: marker === null ? 1.5 : 2,
       shape: series.kind === "steps" ? "hv" : "linear",
     },
-    marker: { symbol: marker ?? "circle", size: series.kind === "points" ? 10 : 7, color: painted },
+    marker: {
+      symbol: marker ?? "circle",
+      size: series.kind === "points" ? POINT_SIZES[series.style] : 7,
+      color: painted,
+    },
   };
 }
 
