@@ -59,7 +59,7 @@ env: ## write .env with fresh secrets, which docker-compose.yml needs
 	@echo "Secrets are in $(ENV_FILE): keep a copy of it apart from your backups"
 
 .PHONY: compose
-compose: $(VENV)/installed-worker ## the stack of docker-compose.yml for real, with one request through it
+compose: $(VENV)/installed-dev ## the stack of docker-compose.yml for real, with one request through it
 	@$(BIN)/python -m tests.compose $(ARGS)
 
 # Files of tests run beside each other; more than a few processes are held up by the databases.

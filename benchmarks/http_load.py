@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE = 60.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -56,31 +56,46 @@ def call(
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-def load(port: int, calls: Callable[[int], bytes], *, connections: int, seconds: float) -> Load:
-    """Calls for so many seconds; `calls(n)` gives the n-th. Raises if a connection breaks."""
-    return asyncio.run(_load(port, calls, connections, seconds))
+def load(
+    port: int,
+    calls: Callable[[int], bytes],
+    *,
+    connections: int,
+    seconds: float,
+    patience: float = PATIENCE_SECONDS,
+) -> Load:
+    """Calls for so many seconds; `calls(n)` gives the n-th. Raises if a connection breaks, or if an
+    answer takes longer than `patience`."""
+    return asyncio.run(_load(port, calls, connections, seconds, patience))
 
 
-async def _load(port: int, calls: Callable[[int], bytes], connections: int, seconds: float) -> Load:
+async def _load(
+    port: int, calls: Callable[[int], bytes], connections: int, seconds: float, patience: float
+) -> Load:
     done = Load()
     numbers = iter(range(1 << 62))
     started = time.perf_counter()
     end = started + seconds
     async with asyncio.TaskGroup() as group:
         for _ in range(connections):
-            group.create_task(_one(port, calls, numbers, end, done))
+            group.create_task(_one(port, calls, numbers, end, patience, done))
     done.elapsed = time.perf_counter() - started
     return done
 
 
 async def _one(
-    port: int, calls: Callable[[int], bytes], numbers: Iterator[int], end: float, done: Load
+    port: int,
+    calls: Callable[[int], bytes],
+    numbers: Iterator[int],
+    end: float,
+    patience: float,
+    done: Load,
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         while (began := time.perf_counter()) < end:
             writer.write(calls(next(numbers)))
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 status, _ = await _answer(reader)
             done.seconds.append(time.perf_counter() - began)
             done.statuses[status] += 1
@@ -116,7 +131,7 @@ async def _dashboard(
     try:
         while planned < end:
             writer.write(call("GET", path, key=key, If_None_Match=seen))
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 status, head = await _answer(reader)
             # From when it should have been sent, so that a late one counts as what it was.
             done.seconds.append(time.perf_counter() - planned)

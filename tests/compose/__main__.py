@@ -1,7 +1,9 @@
 """`make compose`: starts docker-compose.yml for real, sends the demo's request through it over
-HTTP, and takes it down again, whatever happened in between."""
+HTTP, tries it against the contract of OpenDSR, and takes it down again, whatever happened in
+between."""
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -31,7 +33,8 @@ def main() -> int:
         console(stderr=True).print(f"FAILED: {error}", markup=False, soft_wrap=True)
         return 1
     say("The stack started healthy; a request went through it by HTTP until its new version was")
-    say("published and pulled with the right digest; nothing of the stack is left.")
+    say("published and pulled with the right digest; it keeps the contract of OpenDSR; nothing of")
+    say("the stack is left.")
     return 0
 
 
@@ -71,6 +74,10 @@ def use(stack: Stack) -> None:
         document, completed = play(lotus, stack.url, stack.folder, about, as_json=False)
     if not completed:
         raise Failure(f"the request ended as {document['request']['state']}")
+    say("\nThe stack against the contract of OpenDSR")
+    suite = [sys.executable, "-m", "tests.opendsr", stack.url, "-"]
+    if subprocess.call(suite, env={**os.environ, "LOTUS_API_KEY": key}) != 0:
+        raise Failure("the stack breaks the contract of OpenDSR")
 
 
 @contextmanager

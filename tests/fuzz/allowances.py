@@ -44,6 +44,8 @@ OF_ONE = {
         r"body\.normalization is not valid",
         # Free JSON, but not without end.
         r"body\.config is not valid",
+        # A schedule that has a momentum of its own takes none.
+        r"body\.training_recipe is not valid",
     ),
     "change_policy": (r"body\.settings", r"body\.ladder is not valid"),
     # Columns must differ, and not be those that mean something else.
