@@ -252,9 +252,13 @@ class ErasureCalls(Transport):
         """Of a model's completed cases, newest first."""
         return self.pages(f"{API}/models/{model}/rechecks", RecheckSummary)
 
-    def audit_entries(self, *, request: str | None = None) -> Iterator[AuditEntry]:
-        """The log in its own order, or one request's part of it."""
-        return self.pages(f"{API}/audit/entries", AuditEntry, {"request": request})
+    def audit_entries(
+        self, *, request: str | None = None, order: str | None = None
+    ) -> Iterator[AuditEntry]:
+        """The log in its own order, or one request's part of it. `order` "newest": the last entry
+        first, without those that have no place in the log yet."""
+        query = {"request": request, "order": order}
+        return self.pages(f"{API}/audit/entries", AuditEntry, query)
 
     def audit_head(self) -> AuditHead:
         return self.get(f"{API}/audit/head", AuditHead)

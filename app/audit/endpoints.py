@@ -1,9 +1,12 @@
 """`/audit`: the entries of the caller's controller, and the head of the tree they stand in."""
 
 import json
+from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from sqlalchemy.orm import Session
 
 from app.audit import sequencer, service
 from app.audit.schemas import EntryView, HeadView
@@ -17,6 +20,7 @@ from app.http.pages import (
     Page,
     decode_cursor,
     encode_cursor,
+    refused_cursor,
 )
 from app.http.sessions import ReadSession
 from app.ids import RequestId
@@ -24,6 +28,12 @@ from app.keys.auth import Caller, require
 from app.keys.scopes import Scope
 
 router = APIRouter(prefix="/audit", tags=["audit"])
+
+
+class Order(StrEnum):
+    LOG = "log"
+    NEWEST = "newest"
+
 
 _BEYOND = 2**63  # what a database holds as a number
 
@@ -35,11 +45,17 @@ def list_audit_entries(
     caller: Auditor,
     session: ReadSession,
     request: Annotated[RequestId | None, Query(description="Entries of this request only.")] = None,
+    order: Annotated[
+        Order,
+        Query(description="newest: the last entry of the log first, without those that wait."),
+    ] = Order.LOG,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[EntryView]:
     """In the order of the log; entries that are not sequenced yet come last, without an index, and
     come again with one once they are. An unknown request has no entries."""
+    if order is Order.NEWEST:
+        return _newest(session, caller.controller_id, cursor, request, limit)
     place = _place(cursor)
     entries = service.entries_after(
         session, caller.controller_id, place, request=request, limit=limit
@@ -54,6 +70,17 @@ def get_audit_head(caller: Auditor, session: ReadSession) -> HeadView:
     it. A signed head is at `/audit/checkpoint`."""
     size, root = sequencer.head(session)
     return HeadView(size=size, root=root.hex(), pending=service.count_pending(session))
+
+
+def _newest(
+    session: Session, controller: UUID, cursor: str | None, request: UUID | None, limit: int
+) -> Page[EntryView]:
+    before = None if cursor is None else int(decode_cursor(cursor, int)[0])
+    if before is not None and not 0 <= before < _BEYOND:
+        raise refused_cursor()
+    entries = service.entries_before(session, controller, before, request=request, limit=limit)
+    more = encode_cursor(entries[-1].index) if len(entries) == limit else None
+    return Page(items=[_view(entry) for entry in entries], next_cursor=more)
 
 
 def _place(cursor: str | None) -> Place:

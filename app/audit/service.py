@@ -39,6 +39,16 @@ def entries_after(
     return found[:limit]
 
 
+def entries_before(
+    session: Session, controller: UUID, index: int | None, *, request: UUID | None, limit: int
+) -> Sequence[AuditEntry]:
+    """Sequenced entries only, the last of the log first; `index` is that of the last one read."""
+    found = select(AuditEntry).where(*_owned(AuditEntry, controller, request))
+    if index is not None:
+        found = found.where(AuditEntry.index < index)
+    return session.scalars(found.order_by(AuditEntry.index.desc()).limit(limit)).all()
+
+
 def place_of(entries: Sequence[AuditEntry | PendingEntry], before: Place) -> Place:
     """Where to go on after these entries."""
     index, pending = before

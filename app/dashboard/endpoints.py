@@ -4,8 +4,9 @@ from the API, with the session of whoever looks."""
 from typing import Annotated
 
 from fastapi import APIRouter, Header, HTTPException, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import FileResponse, RedirectResponse
 
+from app.dashboard import plotly
 from app.dashboard.files import bundle
 
 router = APIRouter(include_in_schema=False)
@@ -45,6 +46,26 @@ def dashboard(if_none_match: Annotated[str | None, Header()] = None) -> Response
     if if_none_match is not None and tag in if_none_match:
         return Response(status_code=304, headers=headers)
     return Response(found.page.content, media_type=found.page.media_type, headers=headers)
+
+
+@router.get("/dashboard/files/{version}/" + plotly.PATH)
+def plotly_script(
+    version: str,
+    if_none_match: Annotated[str | None, Header()] = None,
+    accept_encoding: Annotated[str, Header()] = "",
+) -> Response:
+    if version != bundle().version:
+        raise HTTPException(404)
+    smaller = "gzip" in accept_encoding
+    tag = f'"plotly-{plotly.plotly_version()}{"-gzip" if smaller else ""}"'
+    headers = {**_FOR_EVER, "ETag": tag, "Vary": "Accept-Encoding"}
+    if if_none_match is not None and tag in if_none_match:
+        return Response(status_code=304, headers=headers)
+    kind = "text/javascript; charset=utf-8"
+    if not smaller:
+        return FileResponse(plotly.script(), media_type=kind, headers=headers)
+    headers["Content-Encoding"] = "gzip"
+    return Response(plotly.compressed(), media_type=kind, headers=headers)
 
 
 @router.get("/dashboard/files/{version}/{path:path}")

@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from app.dashboard.plotly import plotly_version
+
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -25,7 +27,8 @@ class File:
 @dataclass(frozen=True)
 class Bundle:
     """`version` names all files together: a page and its modules are always of one version.
-    `files` are by their path below `web/`, without the page itself."""
+    Plotly's script, which is no file of ours, counts as one of them. `files` are by their path
+    below `web/`, without the page itself."""
 
     version: str
     page: File
@@ -35,7 +38,7 @@ class Bundle:
 @cache
 def bundle() -> Bundle:
     found = dict(_walk(files("app.dashboard") / "web", ""))
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(plotly_version().encode())
     for path in sorted(found):
         digest.update(path.encode() + b"\0" + hashlib.sha256(found[path].content).digest())
     version = digest.hexdigest()[:16]

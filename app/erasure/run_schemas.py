@@ -7,13 +7,21 @@ from pydantic import BaseModel, Field
 
 from app.erasure.states import RunState, RunStep
 from app.erasure.tables import ErrorClass
-from app.ids import ItemId, ModelId, RunId, VersionId
+from app.ids import ItemId, ModelId, RequestId, RunId, VersionId
 
 
 class PublishedVersion(BaseModel):
     id: VersionId
     number: int
     sha256: Annotated[str, Field(description="Of the weights' file.")]
+
+
+class RunRequest(BaseModel):
+    """Whose item is in the run. Requests that wait for the same model share one."""
+
+    id: RequestId
+    external_id: str | None
+    item: ItemId
 
 
 class RunEpoch(BaseModel):
@@ -137,3 +145,4 @@ class RunDetail(_RunView):
     ]
     error_detail: Annotated[str | None, Field(description="What failed, in a few words.")]
     items: Annotated[list[ItemId], Field(description="The requests' items it was formed with.")]
+    requests: Annotated[list[RunRequest], Field(description="Whose items those are.")]

@@ -4,9 +4,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
 from app.erasure.plot_schemas import RunPlots
-from app.erasure.run_schemas import PublishedVersion, RunDetail, RunEpoch, RunSummary
+from app.erasure.run_schemas import (
+    PublishedVersion,
+    RunDetail,
+    RunEpoch,
+    RunRequest,
+    RunSummary,
+)
 from app.erasure.states import RUN, RunState
-from app.erasure.tables import Run, RunItem
+from app.erasure.tables import ErasureItem, ErasureRequest, Run, RunItem
 from app.http.problems import NotFound
 from app.registry.tables import ModelVersion
 
@@ -45,9 +51,7 @@ def run_detail(session: Session, run: Run) -> RunDetail:
         .execution_options(populate_existing=True)
     ).one()
     base = session.get_one(ModelVersion, run.base_version_id)
-    items = session.scalars(
-        select(RunItem.item_id).where(RunItem.run_id == run.id).order_by(RunItem.item_id)
-    ).all()
+    requests = _requests(session, run)
     return RunDetail(
         **run_summary(run).model_dump(exclude={"verdict"}),
         base_number=base.number,
@@ -61,7 +65,8 @@ def run_detail(session: Session, run: Run) -> RunDetail:
         verdict=run.verdict_detail,
         published_version=_published(session, run),
         error_detail=run.error_detail,
-        items=list(items),
+        items=[one.item for one in requests],
+        requests=requests,
     )
 
 
@@ -75,6 +80,20 @@ def run_plots(session: Session, run: Run) -> RunPlots:
             "closed, which destroys them."
         )
     return RunPlots.model_validate(plots)
+
+
+def _requests(session: Session, run: Run) -> list[RunRequest]:
+    found = session.execute(
+        select(ErasureItem.id, ErasureRequest.id, ErasureRequest.external_id)
+        .join(RunItem, RunItem.item_id == ErasureItem.id)
+        .join(ErasureRequest, ErasureRequest.id == ErasureItem.request_id)
+        .where(RunItem.run_id == run.id)
+        .order_by(ErasureItem.id)
+    )
+    return [
+        RunRequest(id=request, external_id=external_id, item=item)
+        for item, request, external_id in found
+    ]
 
 
 def _published(session: Session, run: Run) -> PublishedVersion | None:

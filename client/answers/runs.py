@@ -26,6 +26,14 @@ class RunSummary(Answer):
     finished_at: datetime | None = None
 
 
+class RunRequest(Answer):
+    """A request whose item is in the run."""
+
+    id: str
+    external_id: str | None = None
+    item: str
+
+
 class Run(RunSummary):
     base_number: int
     base_sha256: str | None = None
@@ -39,6 +47,7 @@ class Run(RunSummary):
     published_version: CurrentVersion | None = None
     error_detail: str | None = None
     items: list[str] = Field(default_factory=list)
+    requests: list[RunRequest] = Field(default_factory=list)
 
 
 class SetHistogram(Answer):

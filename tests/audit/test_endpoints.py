@@ -187,3 +187,49 @@ def test_a_query_that_makes_no_sense_is_refused_without_an_echo(
     assert answer.headers["content-type"] == "application/problem+json"
     for value in query.values():
         assert len(value) < 4 or value not in answer.text
+
+
+def test_the_newest_come_first_if_asked_for_and_pages_hold_every_entry_once(
+    service: Service,
+) -> None:
+    for number in range(5):
+        service.log(service.ours, new_id(), f"event_{number}")
+        service.log(service.theirs, new_id(), "foreign")
+    service.sequence()
+    service.log(service.ours, new_id(), "waits")
+    found, cursor = [], None
+    while True:
+        page = service.page(order="newest", limit=2, **({"cursor": cursor} if cursor else {}))
+        assert len(page["items"]) <= 2
+        found += [event for _, event in events(page)]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == [*(f"event_{number}" for number in (4, 3, 2, 1, 0)), "key"]
+
+
+def test_the_newest_of_one_request_come_first(service: Service) -> None:
+    request = new_id()
+    for event in ("first", "second"):
+        service.log(service.ours, request, event)
+        service.log(service.ours, new_id(), "other")
+    service.sequence()
+    page = service.page(order="newest", request=request_id(request))
+    assert events(page) == [(4, "second"), (2, "first")]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"order": "oldest"},
+        {"order": "newest", "cursor": encode_cursor(-1)},
+        {"order": "newest", "cursor": encode_cursor(2**63)},
+        {"order": "newest", "cursor": encode_cursor(2, 0)},
+        {"order": "log", "cursor": encode_cursor(2)},
+    ],
+)
+def test_an_unknown_order_and_a_cursor_of_the_other_one_are_refused(
+    service: Service, query: dict[str, str]
+) -> None:
+    answer = service.client.get(URL, params=query, headers=service.auditor)
+    assert answer.status_code == 422

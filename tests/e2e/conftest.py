@@ -26,6 +26,8 @@ BROWSER = os.environ.get("LOTUS_TEST_BROWSER", "")
 collect_ignore_glob = [] if BROWSER else ["test_*.py"]
 
 LENIENT = {"delta_auc": 0.3, "delta_band": 0.6, "max_accuracy_fall": 0.1}
+# Charts come after what is said of them.
+UNDRAWN = ".plot:not(:has(.main-svg))"
 # Nobody ever looks at this text as markup.
 HOSTILE = "<img/src=x/onerror=alert(1)>"
 
@@ -49,9 +51,14 @@ def stock(service: Service, digits: Path) -> Stock:
     client.approve(asked["completed"])
     client.hold(asked["held"], "identity_question")
     client.refuse(asked["refused"], "legal_claims")
-    assert service.follow(asked["completed"]).state == "completed"
+    done = service.follow(asked["completed"])
+    assert done.state == "completed"
+    run = done.items[0].run
+    assert run is not None
     reader = client.create_key("reader", ["requests:read"]).key
-    return Stock(str(client.http.base_url).rstrip("/"), service.key, reader, model, persons, asked)
+    return Stock(
+        str(client.http.base_url).rstrip("/"), service.key, reader, model, run, persons, asked
+    )
 
 
 def _persons(digits: Path) -> list[str]:
@@ -94,6 +101,7 @@ class Window:
         """What the page shows has come."""
         self.page.locator("main .page > :not(.loading)").first.wait_for()
         self.page.locator("main .loading").wait_for(state="detached")
+        self.page.locator(UNDRAWN).first.wait_for(state="detached")
 
 
 @pytest.fixture
@@ -106,6 +114,7 @@ def window(browser: Any, stock: Stock, request: pytest.FixtureRequest) -> Iterat
     page.on("console", lambda told: _remember(found, told))
     page.on("pageerror", lambda error: found.wrong.append(str(error)))
     yield found
+    page.unroute_all(behavior="ignoreErrors")
     context.close()
     assert found.wrong == []
 

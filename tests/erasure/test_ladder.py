@@ -185,6 +185,9 @@ def test_a_rejected_run_is_followed_by_the_next_rung_with_the_same_items(
     assert following.follows_id == fence.run_id
     assert (following.rung, following.step) == (1, RunStep.OTHER_SETTINGS)
     assert run_of(climbing, ada)["items"] == run_of(climbing, ben)["items"]
+    shared = run_of(climbing, ada)
+    assert [one["item"] for one in shared["requests"]] == shared["items"]
+    assert {one["id"] for one in shared["requests"]} == {ada, ben}
     first = climbing.api.get(f"/api/v1/runs/run_{fence.run_id.hex}").json()
     assert first["verdict"]["next"]["step"] == "other_settings"
     assert first["verdict"]["next"]["reasons"]

@@ -57,6 +57,7 @@ PAGES = {
     "/",
     "/dashboard",
     "/dashboard/",
+    "/dashboard/files/{version}/lib/plotly.js",
     "/dashboard/files/{version}/{path:path}",
 }
 

@@ -3,8 +3,11 @@
  * docs/states.md, docs/concepts.md.
  */
 
+import { FIGURES } from "./words/figures.js";
+
 /** @type {Record<string, { name: string, means: string }>} */
 export const GLOSSARY = {
+  ...FIGURES,
   overdue: {
     name: "Overdue",
     means: "Open, and the legal period has passed. Not while the legal clock stands still.",

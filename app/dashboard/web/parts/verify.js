@@ -10,9 +10,10 @@ const PAYLOAD_TYPE = "application/vnd.in-toto+json";
 const ASCII = new TextEncoder();
 
 /** What does not hold, in words. */
-class Flaw extends Error {}
+export class Flaw extends Error {}
 
-function must(good, otherwise) {
+/** @param {unknown} good @param {string} otherwise */
+export function must(good, otherwise) {
   if (!good) throw new Flaw(otherwise);
 }
 
@@ -77,7 +78,8 @@ export function statementOf(text) {
   return JSON.parse(decode(bytes(JSON.parse(text).envelope.payload)));
 }
 
-async function readKey({ pem }) {
+/** @param {{ pem: string }} key as `GET /signing-keys` has it */
+export async function readKey({ pem }) {
   const der = bytes(pem.replace(/-----[^-]+-----/g, "").replace(/\s/g, ""));
   const key = await crypto.subtle.importKey("spki", der, { name: "Ed25519" }, false, ["verify"]);
   // An Ed25519 key of 32 bytes ends its SubjectPublicKeyInfo.
@@ -131,7 +133,16 @@ function readProof(text) {
     first === "c2sp.org/tlog-proof@v1" && /^index \d{1,15}$/.test(place),
     "The proof does not have its form.",
   );
-  const note = rest.join("\n\n").split("\n");
+  return {
+    ...readNote(rest.join("\n\n")),
+    index: Number(place.slice(6)),
+    hashes: hashes.map(bytes),
+  };
+}
+
+/** C2SP tlog-checkpoint with one signature. @param {string} text */
+export function readNote(text) {
+  const note = text.split("\n");
   must(
     note.length === 6 && note[3] === "" && note[5] === "" && /^\d{1,15}$/.test(note[1]),
     "The checkpoint does not have its form.",
@@ -139,17 +150,16 @@ function readProof(text) {
   const [origin, size, root, , signature] = note;
   must(signature.startsWith(`\u2014 ${origin} `), "The checkpoint does not have its form.");
   return {
-    index: Number(place.slice(6)),
     size: Number(size),
     root: bytes(root),
-    hashes: hashes.map(bytes),
     origin,
     body: `${origin}\n${size}\n${root}\n`,
     signature: bytes(signature.slice(origin.length + 3)),
   };
 }
 
-async function headSigned({ origin, size, body, signature }, known) {
+/** @returns {Promise<string>} what holds, in words */
+export async function headSigned({ origin, size, body, signature }, known) {
   for (const one of known) {
     const named = await digest(join(ASCII.encode(`${origin}\n`), [1], one.raw));
     if (hex(named.slice(0, 4)) !== hex(signature.slice(0, 4))) continue;
@@ -189,7 +199,8 @@ function fits({ key }, signature, message) {
   return crypto.subtle.verify({ name: "Ed25519" }, key, signature, message);
 }
 
-function bytes(base64) {
+/** @param {string} base64 */
+export function bytes(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
@@ -197,6 +208,7 @@ function decode(content) {
   return new TextDecoder("utf-8", { fatal: true }).decode(content);
 }
 
-function join(...parts) {
+/** @param {...Iterable<number>} parts */
+export function join(...parts) {
   return new Uint8Array(parts.flatMap((part) => Array.from(part)));
 }
