@@ -1,7 +1,9 @@
 """The page for auditors: its program, its tables and its vectors."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +15,10 @@ from app.certificates.other_ends import CAUSES
 from app.erasure.states import Reopening
 from app.erasure.transitions import Event
 from tests.architecture.test_docs import DOCS, table_rows
+from tests.docs.pages import ROOT, runnable
 
 PAGE = (DOCS / "verifying.md").read_text()
-PROGRAM = PAGE.split("```python\n")[1].split("```")[0]
+PROGRAM = runnable("docs/verifying.md", "python")[0].text
 VECTORS = DOCS / "vectors"
 BUNDLES = json.loads((VECTORS / "manifest.json").read_bytes())["bundles"]
 # What a program that does not know the statement's fields can still see.
@@ -89,6 +92,38 @@ def test_the_program_exits_with_1_and_no_traceback(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("NOT ACCEPTED: ") and "Traceback" not in done.stderr
+
+
+def test_the_commands_of_the_page_accept_a_certificate_and_stop_at_a_changed_one(
+    tmp_path: Path,
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, module in (("python", ""), ("lotus", "-m app.cli")):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        program.chmod(0o755)
+    shutil.copy(ROOT / "app" / "certificates" / "verify.py", tmp_path)
+    shutil.copy(VECTORS / "public.pem", tmp_path)
+    environment = {
+        **os.environ,
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    blocks = runnable("docs/verifying.md", "bash")
+    assert len(blocks) == 2
+    for block in blocks:
+        for name, code in (("good-unlearned.json", 0), ("flaw-flipped-figure.json", 1)):
+            shutil.copy(VECTORS / name, tmp_path / "bundle.json")
+            done = subprocess.run(
+                ["bash", "-c", block.text],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == code, (block.text, done.stdout, done.stderr)
 
 
 def test_the_page_explains_each_check_and_each_outcome(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from app.erasure.bulk import Answer
 from app.erasure.bulk_rows import NEEDED, OPTIONAL
 from app.erasure.filtering import RequestFilter
 from tests.architecture.test_docs import table_rows
+from tests.docs.pages import runnable
 from tests.erasure.conftest import Cases, cases, model
 from tests.listening import listening
 
@@ -22,7 +23,7 @@ GUIDE = (ROOT / "docs" / "api.md").read_text()
 
 
 def examples() -> list[tuple[str, str]]:
-    return re.findall(r"```(bash|python)\n(.*?)```", GUIDE, re.DOTALL)
+    return [(block.language, block.text) for block in runnable("docs/api.md", "bash", "python")]
 
 
 def test_every_example_of_the_page_works(cases: Cases, tmp_path: Path) -> None:

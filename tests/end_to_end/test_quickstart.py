@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -10,26 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import runnable
 from tests.end_to_end.service import ROOT, Service
 from tests.end_to_end.test_one_request import LENIENT
 
-PAGE = (ROOT / "docs" / "quickstart.md").read_text()
 EXAMPLE = "/tmp/digits"
 MODEL = '"architecture": "resnet-small",'
-# Begin a service, train the example, and decide on a request that waits for it: what the test has
-# done already, or what only some runs lead to.
-LEFT_OUT = ("make serve", "export LOTUS_URL", "examples/digits/train.py", "/decide")
-
-
-def commands() -> list[str]:
-    """Each block of the page that a shell can run; the page shows answers as JSON."""
-    blocks = re.findall(r"^```\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    return [block for block in blocks if not block.startswith("{")]
 
 
 def script(digits: Path) -> str:
-    run = [block for block in commands() if not any(mark in block for mark in LEFT_OUT)]
-    text = "\n".join(run)
+    text = "\n".join(block.text for block in runnable("docs/quickstart.md", "bash"))
     assert EXAMPLE in text and MODEL in text
     # The default margins reject a run now and then, rightly; what follows a publication is tried.
     policy = json.dumps({"verification": LENIENT})
@@ -45,12 +34,6 @@ def checkout(folder: Path) -> None:
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
         program.chmod(0o755)
     (folder / "examples").symlink_to(ROOT / "examples")
-
-
-def test_every_block_is_run_or_left_out_for_a_reason() -> None:
-    left_out = [block for block in commands() if any(mark in block for mark in LEFT_OUT)]
-    assert len(left_out) == len(LEFT_OUT)
-    assert len(commands()) - len(left_out) == 7
 
 
 @pytest.mark.timeout(600)

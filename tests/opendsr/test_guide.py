@@ -1,5 +1,6 @@
 """What the page for integrators says is what happens."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def section(title: str) -> str:
 def test_the_commands_of_the_page_verify_an_answer_and_refuse_a_changed_one(
     controller: Controller, tmp_path: Path
 ) -> None:
-    commands = section("Checking a signature").split("```")[3]
+    (commands,) = re.findall(r"```bash\n(openssl .*?)```", PAGE, re.DOTALL)
     answer = controller.get(controller.accepted(controller.nobody()))
     head = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
     (tmp_path / "head.txt").write_text(head)

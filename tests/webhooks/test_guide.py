@@ -12,6 +12,7 @@ from standardwebhooks import Webhook
 from app.webhooks.events import MEANING, EventType
 from app.webhooks.tables import DeliveryState
 from tests.architecture.test_docs import table_rows
+from tests.docs.pages import runnable
 from tests.erasure.conftest import Cases
 from tests.erasure.working import Hand
 from tests.webhooks.conftest import Office
@@ -50,8 +51,8 @@ def example() -> dict[str, Any]:
         "note": lambda request, version, state: states.update({request: (version, state)}),
         "states": states,
     }
-    (code,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    exec(code, names)
+    (block,) = runnable("docs/callbacks.md", "python")
+    exec(block.text, names)
     return names
 
 
