@@ -155,6 +155,25 @@ def test_a_run_that_failed_or_was_superseded_says_why(window: Window) -> None:
     page.get_by_text("there is nothing to draw").wait_for()
 
 
+def test_a_rejected_run_says_what_comes_next_and_shows_unknown_codes_as_they_are(
+    window: Window, service: Service
+) -> None:
+    page = window.page
+    verdict = service.client.get_run(window.stock.run).verdict
+    assert verdict is not None
+    told = {"name": "distinguishable", "publish": False, "tells_apart": ["phi", "a_new_attack"]}
+    following = {"step": "other_method", "reasons": ["other_settings: no room", "other_method: it"]}
+    changes = {"state": "rejected", "verdict": {**verdict, **told, "next": following}}
+    address = f"**/api/v1/runs/{window.stock.run}"
+    page.route(address, lambda route: answer_with(route, published_version=None, **changes))
+    window.log_in(address=f"#/runs/{window.stock.run}")
+    page.get_by_text("held back by the tests").wait_for()
+    page.get_by_text("Another run: another method, after a rejected run.").wait_for()
+    assert page.get_by_text("Other settings, after a rejected run: no room").is_visible()
+    assert page.get_by_text("the loss attack", exact=True).is_visible()
+    assert page.get_by_text("a new attack", exact=True).is_visible()
+
+
 def test_the_log_is_checked_and_goes_on_from_what_was_seen(
     window: Window, service: Service
 ) -> None:
@@ -229,7 +248,9 @@ def test_the_log_is_filtered_by_request_and_leads_from_page_to_page(window: Wind
     page.get_by_label("Entries of one request").fill(request)
     page.get_by_role("button", name="Show").click()
     page.wait_for_url(f"**#/audit?request={request}")
-    page.get_by_text("Certificate written").wait_for()
+    # Keys are made by nobody's request.
+    page.get_by_text("Key created").first.wait_for(state="detached")
+    page.get_by_text("Certificate written").first.wait_for()
     page.get_by_role("link", name="All entries").click()
     page.get_by_role("link", name="Earlier").click()
     page.get_by_role("rowheader", name="0", exact=True).wait_for()

@@ -32,8 +32,13 @@ export function copyable(text, what = "this") {
     "Copy",
   );
   async function click() {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      // Browsers give the clipboard to pages of https and of the machine itself only.
+      button.textContent = "Not allowed: select it";
+    }
     setTimeout(() => (button.textContent = "Copy"), 2000);
   }
   return button;

@@ -98,7 +98,10 @@ export class Checking {
         else good += 1;
       },
     });
-    const after = later > 0 ? ` ${counted(later, "newer one")} wait for the next signature.` : "";
+    const after =
+      later > 0
+        ? ` ${counted(later, "newer one")} ${later === 1 ? "waits" : "wait"} for the next signature.`
+        : "";
     if (bad.length > 0) this.found("entries", false, `Not as they were logged: ${bad.join(", ")}.`);
     else
       this.found(

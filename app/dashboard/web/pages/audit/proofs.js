@@ -31,6 +31,7 @@ export async function goesOn(before, now, signal) {
     now.size >= old.size,
     `The log has become shorter: this browser saw ${old.size} entries before.`,
   );
+  if (old.size === 0) return "The log was empty when this browser saw it last.";
   if (now.size === old.size) {
     must(hex(now.root) === hex(old.root), "The same number of entries has another root.");
     return `The log is as this browser saw it last: ${old.size} entries.`;

@@ -19,7 +19,7 @@ export function verdictCard({ verdict }) {
       "div",
       { class: "row" },
       verdictBadge(verdict.name),
-      verdict.publish ? mark("published", "good") : mark("not published", "person"),
+      verdict.publish ? mark("published", "good") : mark("held back by the tests", "person"),
       verdict.utility_held === false && mark("accuracy fell too far", "bad"),
     ),
     h("p", { class: "lead" }, verdict.sentence),
