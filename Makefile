@@ -62,8 +62,9 @@ env: ## write .env with fresh secrets, which docker-compose.yml needs
 compose: $(VENV)/installed-dev ## the stack of docker-compose.yml for real, with one request through it
 	@$(BIN)/python -m tests.compose $(ARGS)
 
-# Files of tests run beside each other; more than a few processes are held up by the databases.
-TESTERS ?= 2
+# Files of tests run beside each other. One more than two processors, since many of them wait for
+# processes of their own; with many more the databases hold them up.
+TESTERS ?= 3
 
 .PHONY: test
 test: $(VENV)/installed-dev ## ruff, mypy, import-linter and all tests; ARGS="-k erasure"

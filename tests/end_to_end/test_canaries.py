@@ -123,6 +123,7 @@ CASE = {
     ("external id", "/api/v1/erasure-requests/{id}"),
     ("external id", "/api/v1/erasure-requests/{id}/events"),
     ("external id", "/api/v1/overview"),
+    ("external id", "/api/v1/runs/{id}"),
 }
 JOURNAL = {("external id", "lotus.db-wal")}
 
