@@ -9,7 +9,7 @@ from app.canonical import Sha256
 from app.erasure.decision_tables import DecisionAction, ExtensionReason, HoldReason
 from app.erasure.states import Owner
 from app.erasure.tables import ReasonCode
-from app.http.text import SEVERAL_LINES
+from app.http.text import NOT_BLANK, SEVERAL_LINES
 from app.http.times import Time
 from app.ids import ApiKeyId
 from app.registry.policy import Approval
@@ -42,6 +42,7 @@ NoteText = Annotated[
         min_length=1,
         max_length=1000,
         pattern=SEVERAL_LINES,
+        json_schema_extra=NOT_BLANK,
         description="For your own people; name no person in it. It is kept until the case closes, "
         "and for three years at most. The audit log has its salted hash only.",
     ),

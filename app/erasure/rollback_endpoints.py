@@ -16,7 +16,7 @@ from app.erasure.rollback import Wanted
 from app.http.idempotency import KeyHeader, Once, RawBody
 from app.http.pages import DEFAULT_LIMIT, Cursor, Limit, Page, newest_first
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
-from app.http.text import ONE_LINE
+from app.http.text import NOT_BLANK, ONE_LINE
 from app.ids import ModelId, VersionId
 from app.keys.auth import Caller, require
 from app.keys.scopes import Scope
@@ -48,6 +48,7 @@ class RollBack(BaseModel):
             min_length=1,
             max_length=500,
             pattern=ONE_LINE,
+            json_schema_extra=NOT_BLANK,
             description="For your own people. Name no person in it.",
         ),
     ]
