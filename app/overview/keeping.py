@@ -87,5 +87,6 @@ class Overviews:
             body=body,
             etag=f'W/"{sha256(body).hexdigest()[:32]}"',
             read_at=ended,
-            fresh_until=ended + max(FRESH_SECONDS, FRESH_TIMES * (ended - began_rest)),
+            fresh_until=ended
+            + min(OLDEST_SECONDS, max(FRESH_SECONDS, FRESH_TIMES * (ended - began_rest))),
         )

@@ -227,6 +227,19 @@ def test_a_second_of_polls_reads_the_database_once(
     assert third.headers["etag"] != first.headers["etag"]
 
 
+def test_however_long_it_takes_to_read_nobody_is_shown_an_old_one(
+    api: TestClient, cases: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "FRESH_TIMES", 1e9)
+    monkeypatch.setattr(keeping, "OLDEST_SECONDS", 60.0)
+    api.get(URL)
+    cases.submit("ada")
+    assert shown(api)["requests"]["open"] == 0
+    later = time.monotonic() + 61
+    monkeypatch.setattr(keeping.time, "monotonic", lambda: later)
+    assert shown(api)["requests"]["open"] == 1
+
+
 def test_while_nothing_happens_nothing_in_it_changes(
     api: TestClient, cases: Cases, runtime: Runtime
 ) -> None:
