@@ -18,9 +18,9 @@ from app.audit import kinds, log
 from app.keyring import Keyring
 from app.webhooks import retries
 from app.webhooks.dialects import DIALECTS, STANDARD, Dialect, Letter
-from app.webhooks.secrets import unseal
+from app.webhooks.secrets import unseal, url_digest
 from app.webhooks.sending import Result
-from app.webhooks.service import cut_ended_urls, stop_open, url_digest
+from app.webhooks.service import cut_ended_urls, stop_open
 from app.webhooks.tables import (
     DeliveryError,
     DeliveryState,

@@ -14,8 +14,8 @@ from app.ids import webhook_id
 from app.keyring import Keyring
 from app.webhooks.addresses import RefusedUrl, read_url
 from app.webhooks.events import EventType, News
-from app.webhooks.secrets import new_secret, seal, shown
-from app.webhooks.service import Receiver, cut_ended_urls, queue, stop_open, url_digest
+from app.webhooks.secrets import new_secret, seal, shown, url_digest
+from app.webhooks.service import Receiver, cut_ended_urls, queue, stop_open
 from app.webhooks.tables import (
     DeliveryError,
     DisabledBy,

@@ -1,4 +1,5 @@
-"""Secrets of endpoints: they must be had again to sign, so they are sealed, not hashed.
+"""Secrets of endpoints: they must be had again to sign, so they are sealed, not hashed. And
+what the log may know of their URLs.
 
 AES-256-GCM under a key derived from the service's secret key; the id of the endpoint is bound in,
 so that nobody who can write to the database can give one endpoint another's secret.
@@ -47,3 +48,8 @@ def unseal(keyring: Keyring, endpoint: UUID, sealed: bytes) -> bytes:
 
 def _cipher(keyring: Keyring) -> AESGCM:
     return AESGCM(keyring.digest("webhook-secrets", b""))
+
+
+def url_digest(keyring: Keyring, url: str) -> str:
+    """What the log knows a URL by: keyed, since a URL is easily guessed."""
+    return keyring.digest("callback-url", url.encode()).hex()

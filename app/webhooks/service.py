@@ -22,7 +22,6 @@ from sqlalchemy.orm import Session, aliased
 
 from app.http.problems import FieldError, Problem
 from app.ids import new_id
-from app.keyring import Keyring
 from app.webhooks.addresses import RefusedUrl, read_url
 from app.webhooks.dialects import DIALECTS, STANDARD
 from app.webhooks.events import EventType, News
@@ -298,8 +297,3 @@ def _refused(position: int, message: str) -> CallbackUrlRefused:
         "Register the receiver first: POST /api/v1/webhooks, with a key that has webhooks:admin.",
         errors=[FieldError(field=f"callback_urls.{position}", message=message)],
     )
-
-
-def url_digest(keyring: Keyring, url: str) -> str:
-    """What the log knows a URL by: keyed, since a URL is easily guessed."""
-    return keyring.digest("callback-url", url.encode()).hex()
