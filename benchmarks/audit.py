@@ -45,13 +45,11 @@ from app.certificates.verify import check_inclusion
 from app.config import Settings
 from app.db import Database
 from app.ids import new_id
-from app.keys.scopes import ALL_SCOPES
-from app.keys.service import create_key, ensure_controller
 from app.main import create_app
-from app.runtime import Runtime
 from benchmarks.report import machine, table, write_json
+from benchmarks.stored import prepared
 from tests.databases import database_of_its_own, fleet_settings
-from tests.erasure.factories import add_dataset, add_model, people, submission
+from tests.erasure.factories import submission
 from tests.servers import _started_postgresql, folder_for, postgresql_programs
 
 NOW = datetime(2026, 3, 1, 12, 30, 5, 40, tzinfo=UTC)
@@ -166,23 +164,10 @@ def checking(database: Database, size: int) -> dict[str, Any]:
 def intake(database: Database, folder: Path, rounds: int, calls: int) -> dict[str, Any]:
     """Medians over rounds of calls; with and without take turns."""
     settings = settings_for(database, folder)
-    runtime = Runtime.open(settings)
-    with database.write() as session:
-        owner = ensure_controller(session, "default", now=NOW)
-        _, secret = create_key(
-            session,
-            runtime.keyring,
-            controller=owner.id,
-            name="benchmark",
-            scopes=ALL_SCOPES,
-            actor=kinds.OPERATOR,
-            now=NOW,
-        )
-        names = {f"person-{number}": 1 for number in range(calls)}
-        add_model(session, add_dataset(runtime, session, people(**names)))
+    key = prepared(settings, calls).key
     rates: dict[str, list[float]] = {"with": [], "without": []}
     with TestClient(create_app(settings)) as client:
-        client.headers["Authorization"] = f"Bearer {secret}"
+        client.headers["Authorization"] = f"Bearer {key}"
 
         def submit() -> float:
             started = time.perf_counter()
@@ -198,7 +183,6 @@ def intake(database: Database, folder: Path, rounds: int, calls: int) -> dict[st
             for how in order:
                 with _append_taken_out() if how == "without" else _untouched():
                     rates[how].append(submit())
-    runtime.close()
     with_log, without = (statistics.median(rates[how]) for how in ("with", "without"))
     return {"intake_with": with_log, "intake_without": without, "intake_ratio": with_log / without}
 

@@ -34,7 +34,7 @@ class Prepared(NamedTuple):
     model: UUID
 
 
-def prepared(settings: Settings) -> Prepared:
+def prepared(settings: Settings, persons: int = PERSONS) -> Prepared:
     """A service that knows some persons, and a key with every scope."""
     runtime = Runtime.open(settings)
     now = datetime.now(UTC)
@@ -50,7 +50,7 @@ def prepared(settings: Settings) -> Prepared:
                 actor=kinds.OPERATOR,
                 now=now,
             )
-            names = {f"person-{number}": 1 for number in range(PERSONS)}
+            names = {f"person-{number}": 1 for number in range(persons)}
             model = add_model(session, add_dataset(runtime, session, people(**names)))
             return Prepared(key, owner.id, model.id)
     finally:
