@@ -2,28 +2,11 @@
 
 import { REASONS } from "../words.js";
 import { send } from "./api.js";
+import { OPEN, REFUSALS } from "./codes.js";
 import { input, select, textarea, toInstant } from "./fields.js";
 import { can } from "./session.js";
 import { sha256 } from "./hash.js";
 
-const OPEN = [
-  "received",
-  "awaiting_approval",
-  "scheduled",
-  "running",
-  "on_hold",
-  "needs_decision",
-  "failed",
-];
-const REFUSALS = [
-  "identity_not_verified",
-  "manifestly_unfounded",
-  "freedom_of_expression",
-  "legal_obligation",
-  "public_health",
-  "archiving_or_research",
-  "legal_claims",
-];
 const HOLDS = ["identity_question", "restriction", "legal_hold", "internal_review"];
 const EXTENSIONS = ["complexity", "number_of_requests"];
 

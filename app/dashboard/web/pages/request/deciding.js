@@ -1,5 +1,6 @@
 /** What becomes of an item that the service could not finish by itself. */
 
+import { REFUSALS } from "../../parts/codes.js";
 import { REASONS } from "../../words.js";
 import { send } from "../../parts/api.js";
 import { ask } from "../../parts/dialog.js";
@@ -12,15 +13,6 @@ const METHODS = [
   ["rbm", "RBM"],
   ["scrub", "SCRUB"],
   ["random_label", "Random labels"],
-];
-const REFUSALS = [
-  "identity_not_verified",
-  "manifestly_unfounded",
-  "freedom_of_expression",
-  "legal_obligation",
-  "public_health",
-  "archiving_or_research",
-  "legal_claims",
 ];
 const WHAT = {
   retry:

@@ -1,19 +1,11 @@
 /** The filter of the list of requests, which stands in the address. */
 
 import { API } from "../../parts/api.js";
+import { OPEN } from "../../parts/codes.js";
 import { input, select, toInstant, toLocal } from "../../parts/fields.js";
 import { h, link, queryText } from "../../parts/h.js";
 import { STATES } from "../../words.js";
 
-const OPEN = [
-  "received",
-  "awaiting_approval",
-  "scheduled",
-  "running",
-  "on_hold",
-  "needs_decision",
-  "failed",
-];
 const ALL = [...OPEN, "completed", "cancelled", "refused"];
 const NAMES = ["state", "due", "model", "regulation", "updated_since", "external_id"];
 const DAY_MS = 86_400_000;
