@@ -39,6 +39,7 @@ from app.http.rates import Rates
 from app.http.reference import router as reference
 from app.http.slots import Slots
 from app.keys.endpoints import router as keys
+from app.keys.looking_up import LookUps
 from app.keys.refusals import Refusals, writing
 from app.keys.session_endpoints import router as browser_sessions
 from app.metrics.endpoints import router as metrics
@@ -144,6 +145,7 @@ def furnish(app: FastAPI, settings: Settings) -> None:
                 settings.rate_limit_url or settings.broker_url,
             ),
             "refusals": Refusals(),
+            "look_ups": LookUps(runtime),
             "timings": timings,
             # Each holds a connection, and a thread now and then.
             "bulk_slots": Slots(4, 2, retry_after=10),
@@ -177,6 +179,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.freeze()
     with watching(runtime), writing(runtime, app.state.refusals):
         yield
+    app.state.look_ups.close()
     runtime.close()
 
 

@@ -11,6 +11,8 @@ import time
 from collections import OrderedDict, deque
 from typing import NamedTuple, Protocol, Self
 
+from anyio import to_thread
+
 from app.http.problems import Problem
 from app.observability import fields
 
@@ -135,6 +137,14 @@ class Limit:
         self.rate = rate
         self._calls = calls
         self._said = said
+
+    async def take_from_loop(self, who: str) -> None:
+        """`take`, where nothing may wait: a thread waits for Redis."""
+        if self.rate is not None:
+            if isinstance(self._calls, CallsHere):
+                self.take(who)
+            else:
+                await to_thread.run_sync(self.take, who)
 
     def take(self, who: str) -> None:
         """Counts a call, or raises RateLimited."""

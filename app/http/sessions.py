@@ -51,7 +51,8 @@ def _write(request: Request, runtime: CurrentRuntime) -> Iterator[Session]:
         # It may have waited long for its turn. Who asks was found before that, and may have lost
         # the right to since.
         session.flush()
-        for still_allowed in getattr(request.state, "still_allowed", ()):
+        still_allowed = getattr(request.state, "still_allowed", None)
+        if still_allowed is not None:
             still_allowed(session)
 
 

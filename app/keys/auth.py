@@ -10,6 +10,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Request, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -21,9 +22,10 @@ from app.http.rates import Rates
 from app.http.sessions import CurrentRuntime, Now
 from app.ids import api_key_id
 from app.keys import changing, cookies, service, sessions
+from app.keys.looking_up import Holder, LookUps
 from app.keys.refusals import Refusals
 from app.keys.scopes import Scope
-from app.keys.tables import ApiKey, BrowserSession
+from app.keys.tables import ApiKey
 from app.observability import fields
 from app.runtime import Runtime
 
@@ -64,23 +66,23 @@ class MissingScope(Problem):
 bearer = HTTPBearer(auto_error=False, description="An API key: `lot_…`")
 
 
-def identify(
+async def identify(
     request: Request,
     runtime: Runtime,
     now: datetime,
     credentials: HTTPAuthorizationCredentials | None,
 ) -> Caller:
     """Who calls, however often: by a key, or by the cookie of a session where no `Authorization` is
-    shown. Reads in a session of its own that ends here: an endpoint never waits with two sessions.
+    shown. Asks in a database session of its own that ends here: an endpoint never waits with two.
     """
     if "authorization" not in request.headers:
         tokens = cookies.shown(request, runtime.settings.public_url)
         if tokens:
-            return _find_by_cookie(request, runtime, tokens, now=now)
-    return identify_by_key(request, runtime, now, credentials)
+            return await _find_by_cookie(request, runtime, tokens, now=now)
+    return await identify_by_key(request, runtime, now, credentials)
 
 
-def identify_by_key(
+async def identify_by_key(
     request: Request,
     runtime: Runtime,
     now: datetime,
@@ -93,85 +95,75 @@ def identify_by_key(
     # Of two headers a proxy before us may have looked at the other one.
     if credentials is None or len(shown) > 1:
         raise refused(request, now)
-    return find_caller(request, runtime, credentials.credentials, now=now)
+    return await find_caller(request, runtime, credentials.credentials, now=now)
 
 
-def find_caller(request: Request, runtime: Runtime, presented: str, *, now: datetime) -> Caller:
+async def find_caller(
+    request: Request, runtime: Runtime, presented: str, *, now: datetime
+) -> Caller:
     """Whose key was presented, in whatever way."""
-    with runtime.database.read() as session:
-        key = service.find_key(session, runtime.keyring, presented, now=now)
-    if key is None:
+    look_ups: LookUps = request.app.state.look_ups
+    holder = await look_ups.by_key(presented, now=now)
+    if holder is None:
         raise refused(request, now)
-    return _caller(request, runtime, key, now=now)
+    return await _caller(request, runtime, holder, now=now)
 
 
-def _find_by_cookie(
+async def _find_by_cookie(
     request: Request, runtime: Runtime, tokens: list[str], *, now: datetime
 ) -> Caller:
     """Where a call comes from is looked at first: another site's page must not learn by the answer
     whether somebody is logged in, nor make refusals count."""
     if request.method not in SAFE_METHODS:
         require_own_page(request, runtime.settings.public_url)
-    found = None
+    look_ups: LookUps = request.app.state.look_ups
     # Of two cookies either may have been planted.
-    if len(tokens) == 1:
-        with runtime.database.read() as session:
-            found = sessions.find(session, runtime.keyring, tokens[0], now=now)
-    if found is None:
+    holder = await look_ups.by_token(tokens[0], now=now) if len(tokens) == 1 else None
+    if holder is None:
         raise refused(request, now)
-    opened, key = found
-    return _caller(request, runtime, key, opened, now=now)
+    return await _caller(request, runtime, holder, now=now)
 
 
-def _caller(
-    request: Request,
-    runtime: Runtime,
-    key: ApiKey,
-    opened: BrowserSession | None = None,
-    *,
-    now: datetime,
-) -> Caller:
-    if key.last_used_at is None or now - key.last_used_at >= service.LAST_USE_STEP:
-        _note_use(runtime, key.id, now)
-    scopes = frozenset(Scope(scope) for scope in key.scopes)
-    unrevoked = partial(_require_unrevoked, key.id)
-    if opened is None:
-        request.state.still_allowed = (unrevoked,)
-        return Caller(key.controller_id, key.id, scopes, key.expires_at)
-    request.state.still_allowed = (unrevoked, partial(_require_not_ended, opened.id))
-    return Caller(key.controller_id, key.id, scopes, opened.expires_at, opened.id)
+async def _caller(request: Request, runtime: Runtime, holder: Holder, *, now: datetime) -> Caller:
+    if holder.last_used_at is None or now - holder.last_used_at >= service.LAST_USE_STEP:
+        await run_in_threadpool(_note_use, runtime, holder.key_id, now)
+    caller = Caller(
+        holder.controller_id,
+        holder.key_id,
+        frozenset(map(Scope, holder.scopes)),
+        holder.until,
+        holder.session_id,
+    )
+    request.state.still_allowed = partial(require_unended, callers=(caller,))
+    return caller
 
 
-def authenticate(
+async def authenticate(
     request: Request,
     runtime: CurrentRuntime,
     now: Now,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     as_cookie: Annotated[object, Depends(cookies.session_cookie)],
 ) -> Caller:
-    """Who calls, within the limit of the key's calls. One dependency and not two: whatever may
-    wait takes a thread, which costs more than what is done in it."""
-    caller = identify(request, runtime, now, credentials)
-    count_call(request, caller)
+    """Who calls, within the limit of the key's calls."""
+    caller = await identify(request, runtime, now, credentials)
+    await count_call(request, caller)
     return caller
 
 
-def count_call(request: Request, caller: Caller) -> None:
+async def count_call(request: Request, caller: Caller) -> None:
     """RateLimited beyond the limit."""
     rates: Rates = request.app.state.rates
-    rates.calls.take(caller.key_id.hex)
+    await rates.calls.take_from_loop(caller.key_id.hex)
 
 
-def _require_unrevoked(key: UUID, session: Session) -> None:
-    """Asked at the end of a call that writes: what it did is undone if its key was revoked since it
-    was shown, by another call."""
-    if changing.is_revoked_elsewhere(session, key):
+def require_unended(session: Session, callers: Collection[Caller]) -> None:
+    """Asked at the end of a call that writes, or of several that wrote together: what it did is
+    undone if its key was revoked since it was shown, or its session was ended, by another call."""
+    if changing.any_revoked_elsewhere(session, {caller.key_id for caller in callers}):
         raise _refusal()
-
-
-def _require_not_ended(id: UUID, session: Session) -> None:
-    """The same of the session that the call came by."""
-    if sessions.is_ended_elsewhere(session, id):
+    opened = {caller.session_id for caller in callers if caller.session_id is not None}
+    if opened and sessions.any_ended_elsewhere(session, opened):
         raise _refusal()
 
 

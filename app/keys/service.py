@@ -1,6 +1,5 @@
 """API keys: made once, shown once, kept as an HMAC, compared in constant time."""
 
-import hmac
 import secrets
 import string
 import zlib
@@ -8,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.audit import kinds, log
@@ -26,7 +25,6 @@ DEFAULT_CONTROLLER = "default"
 # A key that is used all the time is written once a minute, not on every call.
 LAST_USE_STEP = timedelta(minutes=1)
 
-_BY_DIGEST = select(ApiKey).where(ApiKey.digest == bindparam("digest"))
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
@@ -91,17 +89,6 @@ def create_key(
     return key, plaintext
 
 
-def find_key(session: Session, keyring: Keyring, presented: str, *, now: datetime) -> ApiKey | None:
-    """The key's row if it is ours, unexpired and unrevoked."""
-    if not well_formed(presented):
-        return None
-    digest = _digest(keyring, presented)
-    key = session.scalar(_BY_DIGEST, {"digest": digest})
-    if key is None or not hmac.compare_digest(key.digest, digest):
-        return None
-    return key if is_valid(key, now=now) else None
-
-
 def is_valid(key: ApiKey, *, now: datetime) -> bool:
     return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
 
@@ -163,6 +150,11 @@ def well_formed(presented: str) -> bool:
         and len(body) == RANDOM_CHARACTERS
         and presented[len(PREFIX) + RANDOM_CHARACTERS :] == _checksum(body)
     )
+
+
+def digest_of(keyring: Keyring, presented: str) -> bytes | None:
+    """What is kept of such a key; None if there can be none."""
+    return _digest(keyring, presented) if well_formed(presented) else None
 
 
 def _digest(keyring: Keyring, plaintext: str) -> bytes:

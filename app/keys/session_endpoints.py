@@ -17,6 +17,13 @@ from app.runtime import Runtime
 router = APIRouter(prefix="/session", tags=["keys"])
 
 
+async def _shower(body: LogIn, request: Request, runtime: CurrentRuntime, now: Now) -> Caller:
+    """Whose key the body shows."""
+    caller = await find_caller(request, runtime, body.key, now=now)
+    await count_call(request, caller)
+    return caller
+
+
 async def _from_own_page(request: Request, runtime: CurrentRuntime) -> None:
     """Else another site could log its visitors in, or out."""
     require_own_page(request, runtime.settings.public_url)
@@ -24,17 +31,15 @@ async def _from_own_page(request: Request, runtime: CurrentRuntime) -> None:
 
 @router.post("", status_code=201, dependencies=[Depends(_from_own_page)])
 def log_in(
-    body: LogIn,
     request: Request,
     response: Response,
     runtime: CurrentRuntime,
+    caller: Annotated[Caller, Depends(_shower)],
     session: WriteSession,
     now: Now,
 ) -> SessionView:
     """For a browser: shows a key once, and sets a cookie that stands for it, for some hours. A
     session that the browser had before ends. The call must come from a page of this service."""
-    caller = find_caller(request, runtime, body.key, now=now)
-    count_call(request, caller)
     life = timedelta(hours=runtime.settings.session_hours)
     opened, token = sessions.open_session(
         session, runtime.keyring, caller.key_id, life=life, now=now

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from app.db import rows_changed
 from app.ids import new_id
 from app.keyring import Keyring
-from app.keys.service import is_valid
 from app.keys.tables import ApiKey, BrowserSession
 
 TOKEN_BYTES = 32
@@ -61,22 +60,6 @@ def _make_room(session: Session, key: UUID) -> None:
     _remove(session, session.scalars(older).all())
 
 
-def find(
-    session: Session, keyring: Keyring, token: str, *, now: datetime
-) -> tuple[BrowserSession, ApiKey] | None:
-    """The session with this token, and its key, if both are valid."""
-    if not _TOKEN.fullmatch(token):
-        return None
-    found = session.execute(
-        select(BrowserSession, ApiKey)
-        .join(ApiKey, ApiKey.id == BrowserSession.key_id)
-        .where(BrowserSession.digest == _digest(keyring, token), BrowserSession.expires_at > now)
-    ).one_or_none()
-    if found is None or not is_valid(found[1], now=now):
-        return None
-    return found[0], found[1]
-
-
 def live(session: Session, ids: Collection[UUID], *, now: datetime) -> set[UUID]:
     """Those of these that have not ended. Whether their keys are valid is asked elsewhere."""
     if not ids:
@@ -87,16 +70,16 @@ def live(session: Session, ids: Collection[UUID], *, now: datetime) -> set[UUID]
     return set(session.scalars(query))
 
 
-def is_ended_elsewhere(session: Session, id: UUID) -> bool:
+def any_ended_elsewhere(session: Session, ids: Collection[UUID]) -> bool:
     """By another transaction: a call may end the session that it came by."""
-    if id in session.info.get("ended_sessions", ()):
-        return False
-    return session.scalar(select(BrowserSession.id).where(BrowserSession.id == id)) is None
+    asked = set(ids) - session.info.get("ended_sessions", set())
+    there = session.scalars(select(BrowserSession.id).where(BrowserSession.id.in_(asked)))
+    return bool(asked - set(there)) if asked else False
 
 
 def with_tokens(session: Session, keyring: Keyring, tokens: Iterable[str]) -> list[UUID]:
     """The sessions that these open or opened."""
-    digests = [_digest(keyring, token) for token in tokens if _TOKEN.fullmatch(token)]
+    digests = [digest for token in tokens if (digest := digest_of(keyring, token))]
     if not digests:
         return []
     return list(
@@ -142,6 +125,11 @@ def forget(session: Session, *, now: datetime) -> int:
         .with_for_update(skip_locked=True)
     )
     return _remove(session, session.scalars(over).all())
+
+
+def digest_of(keyring: Keyring, token: str) -> bytes | None:
+    """What is kept of such a token; None if there can be none."""
+    return _digest(keyring, token) if _TOKEN.fullmatch(token) else None
 
 
 def _digest(keyring: Keyring, token: str) -> bytes:

@@ -26,14 +26,14 @@ router = APIRouter(tags=["operations"])
 SCRAPE_SECONDS = 3.0
 
 
-def _may_read(
+async def _may_read(
     request: Request,
     runtime: CurrentRuntime,
     now: Now,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> None:
     if not runtime.settings.metrics_open:
-        caller = identify_by_key(request, runtime, now, credentials)
+        caller = await identify_by_key(request, runtime, now, credentials)
         require_scopes(caller, Scope.METRICS_READ)
 
 

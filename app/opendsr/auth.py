@@ -36,7 +36,7 @@ class _Basic(HTTPBasic):
 _basic = _Basic(auto_error=False, description="Any user, and an API key as the password.")
 
 
-def authenticate(
+async def authenticate(
     request: Request,
     runtime: CurrentRuntime,
     now: Now,
@@ -50,11 +50,11 @@ def authenticate(
         key = _key_of(shown[0]) if len(shown) == 1 else None
         if key is None:
             raise refused(request, now)
-        caller = find_caller(request, runtime, key, now=now)
+        caller = await find_caller(request, runtime, key, now=now)
     except NotAuthenticated as refusal:
         refusal.headers["WWW-Authenticate"] = CHALLENGE
         raise
-    count_call(request, caller)
+    await count_call(request, caller)
     return caller
 
 

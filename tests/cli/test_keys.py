@@ -11,6 +11,7 @@ from sqlalchemy import select
 from app.audit.tables import PendingEntry
 from app.config import Settings
 from app.keys import service
+from app.keys.looking_up import Shown, look_up
 from app.runtime import Runtime
 from tests.cli.conftest import Result
 
@@ -32,10 +33,13 @@ def here(lotus_here: Lotus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def valid(tmp_path: Path, key: str) -> bool:
     runtime = Runtime.open(Settings(data_dir=tmp_path / "data"))
+    digest = service.digest_of(runtime.keyring, key)
+    assert digest is not None
+    shown = Shown(True, digest)
     with runtime.database.read() as session:
-        found = service.find_key(session, runtime.keyring, key, now=datetime.now(UTC))
+        found = look_up(session, {shown}).get(shown)
     runtime.close()
-    return found is not None
+    return found is not None and found.is_valid(datetime.now(UTC))
 
 
 def create(here: Lotus, *more: str) -> dict[str, str]:

@@ -1,0 +1,100 @@
+"""Questions that come at the same time, answered together.
+
+What costs is the way to the database and back, and not the row: sixteen calls that each look up a
+key cost sixteen ways, and one look for all of them costs one. Nobody waits in order to be joined by
+others: who finds nobody at work is answered at once, and who comes while all are at work waits for
+the next round, together with whoever else comes.
+
+An answer is never older than its question. So what held when a call came still holds in its answer:
+a key that was revoked before opens nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+_Waiting = list[tuple[Question, "asyncio.Future[Answer]"]]
+
+
+class Rounds(Generic[Question, Answer]):
+    """`answer` is called in a thread of its own, with `most` questions at most, and gives as many
+    answers in the same order; one that is an exception is raised to who asked. If it raises itself,
+    all of them are told. `at_once` says how many rounds there may be at the same time."""
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Question]], Sequence[Answer | Exception]],
+        *,
+        name: str,
+        most: int = 100,
+        at_once: int = 1,
+    ) -> None:
+        self._answer = answer
+        self._most = most
+        self._at_once = at_once
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix=name)
+        # A process has one loop; tests have many, each for a while.
+        self._of: WeakKeyDictionary[asyncio.AbstractEventLoop, _State[Question, Answer]]
+        self._of = WeakKeyDictionary()
+
+    async def ask(self, question: Question) -> Answer:
+        loop = asyncio.get_running_loop()
+        state = self._of.get(loop)
+        if state is None:
+            state = self._of.setdefault(loop, _State())
+        future: asyncio.Future[Answer] = loop.create_future()
+        state.waiting.append((question, future))
+        if state.at_work < self._at_once:
+            state.at_work += 1
+            # What is logged in a round belongs to no single call.
+            task = loop.create_task(self._work(state), context=Context())
+            state.tasks.add(task)  # the loop itself would forget it
+            task.add_done_callback(state.tasks.discard)
+        return await future
+
+    async def _work(self, state: "_State[Question, Answer]") -> None:
+        # Between the last look at who waits and the end of work nothing else runs, so nobody can
+        # come in between and be forgotten.
+        try:
+            while state.waiting:
+                some = state.waiting[: self._most]
+                del state.waiting[: self._most]
+                await self._one_round(some)
+        finally:
+            state.at_work -= 1
+
+    async def _one_round(self, some: "_Waiting[Question, Answer]") -> None:
+        loop = asyncio.get_running_loop()
+        questions = [question for question, _ in some]
+        answers: Sequence[Answer | Exception]
+        try:
+            answers = await loop.run_in_executor(self._threads, self._answer, questions)
+        except Exception as error:
+            answers = [error] * len(some)
+        except BaseException:  # the loop ends
+            for _, future in some:
+                future.cancel()
+            raise
+        for (_, future), answer in zip(some, answers, strict=True):
+            if future.done():
+                continue  # who asked has gone
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False)
+
+
+class _State(Generic[Question, Answer]):
+    def __init__(self) -> None:
+        self.waiting: _Waiting[Question, Answer] = []
+        self.at_work = 0
+        self.tasks: set[asyncio.Task[None]] = set()
