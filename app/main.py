@@ -48,6 +48,7 @@ from app.opendsr.endpoints import router as opendsr
 from app.opendsr.speaking import Speaking
 from app.overview.endpoints import router as overview
 from app.overview.keeping import Overviews
+from app.overview.unchanged import Unchanged
 from app.registry.endpoints import router as registry
 from app.restore.watch import watching
 from app.runtime import Runtime
@@ -136,29 +137,39 @@ def furnish(app: FastAPI, settings: Settings) -> None:
     """Opens what the settings name, and counts from zero. What was there before is left behind, so
     an app can be furnished again once it has ended."""
     runtime, timings = Runtime.open(settings), Timings()
+    look_ups, overviews = LookUps(runtime), Overviews(runtime)
+    rates = Rates.of(
+        settings.rate_limit,
+        settings.login_failure_limit,
+        settings.rate_limit_url or settings.broker_url,
+    )
     app.state = State(
         {
             "runtime": runtime,
-            "rates": Rates.of(
-                settings.rate_limit,
-                settings.login_failure_limit,
-                settings.rate_limit_url or settings.broker_url,
-            ),
+            "rates": rates,
             "refusals": Refusals(),
-            "look_ups": LookUps(runtime),
+            "look_ups": look_ups,
             "timings": timings,
             # Each holds a connection, and a thread now and then.
             "bulk_slots": Slots(4, 2, retry_after=10),
             "export_slots": Slots(4, 2, retry_after=10),
             "stream_slots": Slots(200, 50, retry_after=10),
             "following": Following(runtime, utc_now),
-            "overviews": Overviews(runtime),
+            "overviews": overviews,
         }
     )
     app.user_middleware = [
         Middleware(Speaking, settings=settings),
         Middleware(SafeHeaders),
         Middleware(observability.RequestLog, observe=timings.observe),
+        Middleware(
+            Unchanged,
+            path=f"{API}/overview",
+            public_url=settings.public_url,
+            look_ups=look_ups,
+            overviews=overviews,
+            calls=rates.calls,
+        ),
         Middleware(
             BodyLimits,
             max_body_bytes=settings.max_body_bytes,

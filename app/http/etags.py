@@ -21,7 +21,7 @@ LARGEST = 1024 * 1024
 
 _JSON = b"application/json"
 # The answer depends on who asks.
-_VARY = (b"vary", b"Authorization, Cookie")
+VARY = (b"vary", b"Authorization, Cookie")
 _OF_THE_BODY = (b"content-length", b"content-type")
 _GAP = re.compile(rb"[ \t,]*+")
 _TAG = re.compile(rb'(?:W/)?+("[!#-~\x80-\xff]*+")[ \t]*+(?:,[ \t,]*+|\Z)')
@@ -67,7 +67,7 @@ class _Answer:
         await self._send(message)
 
     def _tagged(self, head: Message, body: bytes) -> tuple[Message, Message]:
-        headers: Headers = [*head["headers"], _VARY]
+        headers: Headers = [*head["headers"], VARY]
         tag = _value(headers, b"etag")
         if tag is None:
             tag = b'W/"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()

@@ -47,6 +47,9 @@ class BodyLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["method"] == "GET" and not _has_body(scope):
+            await self.app(scope, receive, send)
+            return
         try:
             if scope["path"].startswith(UPLOADS):
                 _check_declared(scope, self.max_upload_bytes)
@@ -62,6 +65,11 @@ class BodyLimits:
             await _refuse(problem, scope, receive, send)
             return
         await self.app(scope, inner, send)
+
+
+def _has_body(scope: Scope) -> bool:
+    """RFC 9112, section 6: one of these says so. Most calls are polls, and have none."""
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
 
 
 def _check_declared(scope: Scope, limit: int) -> None:

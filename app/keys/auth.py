@@ -125,7 +125,7 @@ async def _find_by_cookie(
 
 
 async def _caller(request: Request, runtime: Runtime, holder: Holder, *, now: datetime) -> Caller:
-    if holder.last_used_at is None or now - holder.last_used_at >= service.LAST_USE_STEP:
+    if holder.use_is_due(now):
         await run_in_threadpool(_note_use, runtime, holder.key_id, now)
     caller = Caller(
         holder.controller_id,

@@ -58,6 +58,10 @@ class Holder:
         ends = [end for end in (self.expires_at, self.session_expires_at) if end is not None]
         return self.revoked_at is None and all(end > now for end in ends)
 
+    def use_is_due(self, now: datetime) -> bool:
+        """Whether it is time to note that the key is used."""
+        return self.last_used_at is None or now - self.last_used_at >= service.LAST_USE_STEP
+
     @property
     def until(self) -> datetime | None:
         """When what was shown ends by itself."""

@@ -13,7 +13,8 @@ from app.overview.schemas import Overview
 
 router = APIRouter(tags=["overview"])
 
-Reader = Annotated[Caller, Depends(require(Scope.REQUESTS_READ))]
+READ = Scope.REQUESTS_READ
+Reader = Annotated[Caller, Depends(require(READ))]
 
 
 @router.get("/overview", response_model=Overview)

@@ -44,10 +44,13 @@ class Overviews:
         self._places: dict[UUID, _Place] = {}
 
     def fresh(self, controller: UUID) -> Kept | None:
-        """Asks nobody, and waits for nobody. None if it has to be read."""
+        """Asks nobody, and waits for nobody. None if it has to be read; while somebody else does
+        so, the one before."""
         place = self._places.get(controller)
-        kept = place.kept if place is not None else None
-        return kept if kept is not None and time.monotonic() < kept.fresh_until else None
+        if place is None or (kept := place.kept) is None:
+            return None
+        until = kept.read_at + OLDEST_SECONDS if place.lock.locked() else kept.fresh_until
+        return kept if time.monotonic() < until else None
 
     def of(self, controller: UUID, *, now: datetime) -> Kept:
         if (fresh := self.fresh(controller)) is not None:

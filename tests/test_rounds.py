@@ -1,0 +1,123 @@
+"""Questions that come at the same time are answered together, each by a look that began later."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from app.rounds import Rounds
+
+
+class Slow:
+    """Doubles numbers, a round at a time, each as soon as it is let."""
+
+    def __init__(self, at_once: int = 1, most: int = 100) -> None:
+        self.rounds: list[list[int]] = []
+        self.begun = threading.Semaphore(0)
+        self.let = threading.Semaphore(0)
+        self.ask = Rounds(self._answer, name="test", at_once=at_once, most=most).ask
+
+    def _answer(self, numbers: Sequence[int]) -> list[int | Exception]:
+        self.rounds.append(list(numbers))
+        self.begun.release()
+        assert self.let.acquire(timeout=30)
+        return [KeyError(number) if number < 0 else 2 * number for number in numbers]
+
+
+async def wait_for(semaphore: threading.Semaphore) -> None:
+    assert await asyncio.to_thread(semaphore.acquire, timeout=30)
+
+
+def test_who_comes_while_others_are_at_work_is_answered_by_the_next_round() -> None:
+    slow = Slow()
+
+    async def run() -> list[int]:
+        first = asyncio.create_task(slow.ask(1))
+        await wait_for(slow.begun)
+        later = [asyncio.create_task(slow.ask(number)) for number in (2, 3, 4)]
+        await asyncio.sleep(0.05)
+        assert slow.rounds == [[1]]  # nobody joins a look that has begun
+        slow.let.release(2)
+        return [await one for one in (first, *later)]
+
+    assert asyncio.run(run()) == [2, 4, 6, 8]
+    assert slow.rounds == [[1], [2, 3, 4]]
+
+
+def test_a_round_takes_no_more_than_it_may() -> None:
+    slow = Slow(most=2)
+    slow.let.release(10)
+
+    async def run() -> list[int]:
+        return await asyncio.gather(*(slow.ask(number) for number in range(5)))
+
+    assert asyncio.run(run()) == [0, 2, 4, 6, 8]
+    assert [len(one) for one in slow.rounds] == [2, 2, 1]
+
+
+def test_one_round_that_is_stuck_does_not_stop_the_others() -> None:
+    slow = Slow(at_once=2)
+
+    async def run() -> None:
+        stuck = asyncio.create_task(slow.ask(1))
+        await wait_for(slow.begun)
+        quick = asyncio.create_task(slow.ask(2))
+        await wait_for(slow.begun)
+        slow.let.release(2)
+        assert await asyncio.gather(stuck, quick) == [2, 4]
+
+    asyncio.run(run())
+
+
+def test_an_error_is_that_of_who_asked() -> None:
+    slow = Slow()
+    slow.let.release(10)
+
+    async def run() -> list[int | BaseException]:
+        return await asyncio.gather(*(slow.ask(n) for n in (1, -1, 3)), return_exceptions=True)
+
+    found = asyncio.run(run())
+    assert (found[0], found[2]) == (2, 6) and isinstance(found[1], KeyError)
+
+
+def test_a_round_that_fails_fails_for_all_of_it_and_the_next_one_works() -> None:
+    fails = [True, False]
+
+    def answer(numbers: Sequence[int]) -> list[int]:
+        if fails.pop(0):
+            raise OSError
+        return list(numbers)
+
+    rounds = Rounds(answer, name="test")
+
+    async def run() -> int:
+        both = await asyncio.gather(rounds.ask(1), rounds.ask(2), return_exceptions=True)
+        assert [type(one) for one in both] == [OSError, OSError]
+        return await rounds.ask(3)
+
+    assert asyncio.run(run()) == 3
+
+
+def test_who_has_gone_takes_no_answer_from_others() -> None:
+    slow = Slow()
+
+    async def run() -> int:
+        first = asyncio.create_task(slow.ask(1))
+        await wait_for(slow.begun)
+        gone, stays = (asyncio.create_task(slow.ask(number)) for number in (2, 3))
+        await asyncio.sleep(0)
+        gone.cancel()
+        slow.let.release(2)
+        await first
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        return await stays
+
+    assert asyncio.run(run()) == 6
+
+
+def test_a_second_loop_is_served_as_well() -> None:
+    slow = Slow()
+    slow.let.release(10)
+    assert [asyncio.run(slow.ask(number)) for number in (1, 2)] == [2, 4]
