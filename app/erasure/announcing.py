@@ -12,6 +12,7 @@ from app.erasure.states import RequestState
 from app.erasure.tables import ErasureRequest
 from app.ids import certificate_id, request_id
 from app.webhooks import service as callbacks
+from app.webhooks import telling
 from app.webhooks.events import EventType
 
 
@@ -46,7 +47,7 @@ def certificate_written(
     session: Session, controller: UUID, certificate: Certificate, *, now: datetime
 ) -> None:
     replaced = certificate.replaces_id
-    callbacks.emit(
+    telling.emit(
         session,
         controller,
         EventType.CERTIFICATE_WRITTEN,
@@ -82,7 +83,7 @@ def _tell(
     facts: dict[str, Any],
     now: datetime,
 ) -> None:
-    callbacks.emit(session, request.controller_id, event, facts, request_id=request.id, now=now)
+    telling.emit(session, request.controller_id, event, facts, request_id=request.id, now=now)
 
 
 def _instant(at: datetime | None) -> str | None:

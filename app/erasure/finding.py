@@ -5,20 +5,19 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, select
+from sqlalchemy import Uuid, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from app.erasure import matching, named_samples, subjects
+from app.erasure import matching
 from app.erasure.states import ItemState
 from app.erasure.subjects import Reference
-from app.erasure.submission import Submission
 from app.erasure.tables import ErasureItem, SuppressionEntry
-from app.keyring import Keyring
 from app.registry.tables import Model
 
-# Made once: every request asks it, and to make such a statement costs more than to ask it.
+# Made once: every request asks it, and to make such a statement costs more than to ask it. The
+# newest of each tag: a person may have had very many cases.
 _SUPPRESSED = (
-    select(SuppressionEntry.request_id)
+    select(SuppressionEntry.tag, func.max(SuppressionEntry.id))
     .join(ErasureItem, ErasureItem.request_id == SuppressionEntry.request_id)
     .where(
         ErasureItem.state == ItemState.PUBLISHED,
@@ -26,8 +25,7 @@ _SUPPRESSED = (
         SuppressionEntry.tag.in_(bindparam("tags", expanding=True)),
         SuppressionEntry.until > bindparam("now"),
     )
-    .order_by(SuppressionEntry.id.desc())
-    .limit(1)
+    .group_by(SuppressionEntry.tag)
 )
 
 
@@ -42,54 +40,49 @@ class Findings(NamedTuple):
     matches: Sequence[matching.Match]
     earlier: UUID | None
 
-    @classmethod
-    def of(
-        cls,
-        session: Session,
-        controller: UUID,
-        models: Sequence[Model],
-        references: Sequence[Reference],
-        now: datetime,
-    ) -> "Findings":
-        matches = matching.match(session, models, references)
-        return cls(matches, _earlier_case(session, controller, references, now))
-
     @property
     def to_unlearn(self) -> list[matching.Match]:
         return [m for m in self.matches if m.found.train and not (m.covered and self.earlier)]
 
 
-def references_of(
+class Asked(NamedTuple):
+    """Of one request: whom it concerns, and on which models."""
+
+    models: Sequence[Model]
+    references: Sequence[Reference]
+
+
+def find(
+    session: Session, controller: UUID, asked: Sequence[Asked], *, now: datetime
+) -> list[Findings]:
+    """For each of these requests, by as many statements for many as for one."""
+    matches = matching.match(session, asked)
+    earlier = _earlier_cases(session, controller, [one.references for one in asked], now)
+    return [Findings(found, case) for found, case in zip(matches, earlier, strict=True)]
+
+
+def _earlier_cases(
     session: Session,
-    keyring: Keyring,
-    submission: Submission,
-    models: Sequence[Model],
-    request: UUID,
-) -> list[Reference]:
-    found = subjects.reference(session, keyring, submission.controller, submission.identities)
-    if submission.sample_ids:
-        position = len(submission.identities)
-        found.append(
-            named_samples.link(
-                session,
-                keyring,
-                models,
-                submission.sample_ids,
-                request=request,
-                position=position,
-            )
-        )
-    return found
-
-
-def _earlier_case(
-    session: Session, controller: UUID, references: Sequence[Reference], now: datetime
-) -> UUID | None:
-    """The closed case that unlearned this person.
+    controller: UUID,
+    persons: Sequence[Sequence[Reference]],
+    now: datetime,
+) -> list[UUID | None]:
+    """The closed case that unlearned each of these persons.
 
     One that is still open does not answer for the new request: it can be reopened, and cancelled
     then. Nor does a closed one that found nothing: its person is suppressed as well, and was never
     unlearned.
     """
-    tags = [reference.suppression_tag for reference in references]
-    return session.scalar(_SUPPRESSED, {"controller": controller, "tags": tags, "now": now})
+    tags = {reference.suppression_tag for person in persons for reference in person}
+    if not tags:
+        return [None] * len(persons)
+    asked = {"controller": controller, "tags": list(tags), "now": now}
+    newest = {tag: entry for tag, entry in session.execute(_SUPPRESSED, asked)}
+    if not newest:
+        return [None] * len(persons)
+    entries = select(SuppressionEntry.id, SuppressionEntry.request_id).where(
+        SuppressionEntry.id.in_(newest.values())
+    )
+    case_of = {entry: case for entry, case in session.execute(entries)}
+    own = [{newest.get(one.suppression_tag, 0) for one in person} for person in persons]
+    return [case_of.get(max(entries, default=0)) for entries in own]

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from app.erasure import matching, queue, subjects
+from app.erasure import counting, matching, queue, subjects
 from app.erasure.schemas import Impact, ModelImpact
 from app.erasure.subjects import Identity
 from app.keyring import Keyring
@@ -48,7 +48,7 @@ def provable_margin(forget: Mapping[int, int], unseen: Mapping[int, float]) -> f
 
 
 def _assess(session: Session, model: Model, refs: Sequence[bytes]) -> ModelImpact:
-    found = subjects.count_samples(session, refs).get(model.dataset_id, subjects.Found(0, 0))
+    found = counting.count_samples(session, [refs])[0].get(model.dataset_id, counting.Found(0, 0))
     own = subjects.sample_ids(model.dataset_id, refs)
     forget = _train_by_class(session, own)
     unseen = _unseen_by_class(session, model.dataset_id, own)

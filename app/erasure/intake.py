@@ -1,21 +1,18 @@
 """From a deletion request to an erasure case: look up, store references, schedule the models."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, insert, select
+from sqlalchemy import Uuid, bindparam, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.audit import kinds, log
-from app.erasure import approving, deadlines, finding, matching, named_samples, subjects
-from app.erasure.finding import Findings
+from app.erasure import deadlines, finding, matching, named_samples, storing, subjects
+from app.erasure.finding import Asked
 from app.erasure.jurisdictions import holidays_of
-from app.erasure.statements import Statements
-from app.erasure.states import ItemState, Outcome, RequestState
-from app.erasure.subjects import Reference
+from app.erasure.storing import Accepted, Case, New, Wanted
 from app.erasure.submission import (
     Submission,
     check_external_id,
@@ -23,15 +20,10 @@ from app.erasure.submission import (
     submission_time,
 )
 from app.erasure.tables import (
-    ErasureItem,
     ErasureRequest,
-    ReasonCode,
-    RequestSubject,
 )
-from app.erasure.transitions import Cause, Event, create_item, move_request
-from app.erasure.window import window_of
 from app.http.problems import Problem
-from app.ids import controller_id, model_id, new_id, request_id
+from app.ids import new_id
 from app.keyring import Keyring
 from app.keys.tables import Controller
 from app.registry.tables import Model
@@ -40,28 +32,19 @@ from app.webhooks import service as callbacks
 # Made once: every request asks them, and to make such a statement costs more than to ask it.
 _NAMED = select(ErasureRequest).where(
     ErasureRequest.controller_id == bindparam("controller", type_=Uuid()),
-    ErasureRequest.external_id == bindparam("external_id"),
+    ErasureRequest.external_id.in_(bindparam("external_ids", expanding=True)),
 )
 _JURISDICTION = (
     select(Controller.jurisdiction)
     .where(Controller.id == bindparam("controller", type_=Uuid()))
     .with_for_update(read=True)
 )
-_SUBJECTS: Any = RequestSubject.__table__
 
 
 class ExternalIdTaken(Problem):
     status = 409
     code = "external-id-taken"
     title = "The external id belongs to another request"
-
-
-class Accepted(NamedTuple):
-    """A request, whether it is new, and if so its items with the names of their models."""
-
-    request: ErasureRequest
-    is_new: bool
-    items: Sequence[tuple[ErasureItem, str]] = ()
 
 
 def submit(
@@ -73,58 +56,154 @@ def submit(
     now: datetime,
 ) -> Accepted:
     """The same external id with the same body is a repeat. `identity` is for a new request."""
-    check_external_id(submission)
-    jurisdiction = _keep_models_still(session, submission.controller)
-    repeated = _repeat(session, submission)
-    if repeated is not None:
-        return Accepted(repeated, False)
-    submitted_at = submission_time(submission, now)
-    due = deadlines.due_at(
-        submitted_at,
-        deadlines.LAWS[submission.regulation],
-        holidays=holidays_of(jurisdiction),
-    )
-    check_wanted(submission.wanted_by, now=now, due_at=due)
-    models = matching.models_in_scope(session, submission.controller, submission.models)
-    identity = identity or new_id()
-    references = finding.references_of(session, keyring, submission, models, identity)
-    found = Findings.of(session, submission.controller, models, references, now)
-    request = ErasureRequest(
-        id=identity,
-        controller_id=submission.controller,
-        external_id=submission.external_id,
-        regulation=submission.regulation,
-        legal_ground=submission.legal_ground,
-        state=RequestState.RECEIVED,
-        submitted_at=submitted_at,
-        received_at=now,
-        due_at=due,
-        wanted_by=submission.wanted_by,
-        jurisdiction=jurisdiction,
-        remind_at=deadlines.first_reminder(due, now),
-        paused=[],
-        approval=approving.asked_by(match.model for match in found.to_unlearn),
-        body_digest=submission.body_digest,
-        model_scope=[model_id(m) for m in submission.models] if submission.models else None,
-        submitted_by=submission.submitted_by,
-        row_version=1,
-        created_at=now,
-        updated_at=now,
-    )
-    if _comes_alone(session, submission):
-        items = _store(session, keyring, submission, request, references, found, now)
-        return Accepted(request, True, items)
+    wanted = Wanted(submission, identity or new_id(), now)
+    (answer,) = submit_all(session, keyring, submission.controller, [wanted])
+    if isinstance(answer, Problem):
+        raise answer
+    return answer
+
+
+def submit_all(
+    session: Session, keyring: Keyring, controller: UUID, wanted: Sequence[Wanted]
+) -> list[Accepted | Problem]:
+    """Several at once, of one controller, by about as many statements as one of them takes. What is
+    wrong with one is its answer, and concerns no other.
+
+    If there are several they name no samples, bring nothing that accompanies them, and no two have
+    the same external id. Then IntegrityError means that another call has just taken one of these
+    ids, and nothing is stored: to be repeated one by one.
+    """
+    jurisdiction = _keep_models_still(session, controller)
+    answers: list[Accepted | Problem | None] = _repeats(session, controller, wanted)
+    cases: dict[int, Case] = {}
+    desk: _Desk | None = None
+    for place, one in enumerate(wanted):
+        if answers[place] is not None:
+            continue
+        try:
+            desk = desk or _Desk.open(session, keyring, controller, wanted, jurisdiction)
+            cases[place] = desk.take(one)
+        except Problem as problem:
+            answers[place] = problem
+    if cases:
+        found = finding.find(
+            session,
+            controller,
+            [Asked(case.models, case.references) for case in cases.values()],
+            now=max(case.wanted.now for case in cases.values()),
+        )
+        new = list(zip(cases.values(), found, strict=True))
+        for place, stored in zip(
+            cases, _stored(session, keyring, controller, jurisdiction, new), strict=True
+        ):
+            answers[place] = stored
+    return [answer for answer in answers if answer is not None]
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """What is the same for all requests that one transaction takes in."""
+
+    session: Session
+    keyring: Keyring
+    models: Sequence[Model]
+    indexed: subjects.Indexed
+    holidays: Container[date]
+
+    @classmethod
+    def open(
+        cls,
+        session: Session,
+        keyring: Keyring,
+        controller: UUID,
+        wanted: Sequence[Wanted],
+        jurisdiction: str | None,
+    ) -> "_Desk":
+        chosen = [one.submission.models for one in wanted]
+        every = not all(chosen)
+        among = None if every else {model for models in chosen for model in models or ()}
+        return cls(
+            session,
+            keyring,
+            matching.ready_models(session, controller, among),
+            subjects.Indexed.by(session, keyring, controller),
+            holidays_of(jurisdiction),
+        )
+
+    def take(self, wanted: Wanted) -> Case:
+        """What can be wrong with a request is seen here, before anything of it is stored."""
+        submission, identity, now = wanted
+        submitted_at = submission_time(submission, now)
+        law = deadlines.LAWS[submission.regulation]
+        due = deadlines.due_at(submitted_at, law, holidays=self.holidays)
+        check_wanted(submission.wanted_by, now=now, due_at=due)
+        models = matching.in_scope(self.models, submission.models)
+        references = self.indexed.references(self.keyring, submission.identities)
+        if submission.sample_ids:
+            references.append(
+                named_samples.link(
+                    self.session,
+                    self.keyring,
+                    models,
+                    submission.sample_ids,
+                    request=identity,
+                    position=len(submission.identities),
+                )
+            )
+        receivers = (
+            callbacks.named(self.session, submission.controller, submission.callback_urls)
+            if submission.callback_urls
+            else ()
+        )
+        return Case(wanted, models, references, receivers, submitted_at, due)
+
+
+def _repeats(
+    session: Session, controller: UUID, wanted: Sequence[Wanted]
+) -> list[Accepted | Problem | None]:
+    """Of each that is none, None."""
+    names = [one.submission.external_id for one in wanted if one.submission.external_id]
+    asked = {"controller": controller, "external_ids": names}
+    earlier = {row.external_id: row for row in session.scalars(_NAMED, asked)} if names else {}
+
+    def answer(submission: Submission) -> Accepted | Problem | None:
+        try:
+            check_external_id(submission)
+        except Problem as problem:
+            return problem
+        request = earlier.get(submission.external_id)
+        if request is None or submission.external_id is None:
+            return None
+        if submission.is_repeat_of(request):
+            return Accepted(request, False)
+        return ExternalIdTaken("A request with this external id exists and its body differs.")
+
+    return [answer(one.submission) for one in wanted]
+
+
+def _stored(
+    session: Session,
+    keyring: Keyring,
+    controller: UUID,
+    jurisdiction: str | None,
+    new: Sequence[New],
+) -> Sequence[Accepted | Problem]:
+    def store() -> list[Accepted]:
+        return storing.store(session, keyring, controller, jurisdiction, new)
+
+    if len(new) > 1 or _comes_alone(session, new[0][0].wanted.submission):
+        return store()
     try:
         with session.begin_nested():
-            items = _store(session, keyring, submission, request, references, found, now)
+            return store()
     except IntegrityError:
         # The same external id arrived twice at once: the other call has just committed.
-        repeated = _repeat(session, submission)
+        (repeated,) = _repeats(session, controller, [new[0][0].wanted])
         if repeated is None:
             raise
-        named_samples.unlink(session, [one.subject_ref for one in references])
-        return Accepted(repeated, False)
-    return Accepted(request, True, items)
+        if not isinstance(repeated, Problem):
+            named_samples.unlink(session, [one.subject_ref for one in new[0][0].references])
+        return [repeated]
 
 
 def _comes_alone(session: Session, submission: Submission) -> bool:
@@ -133,134 +212,8 @@ def _comes_alone(session: Session, submission: Submission) -> bool:
     return submission.external_id is None or session.get_bind().dialect.name == "sqlite"
 
 
-def _store(
-    session: Session,
-    keyring: Keyring,
-    submission: Submission,
-    request: ErasureRequest,
-    references: Sequence[Reference],
-    found: Findings,
-    now: datetime,
-) -> list[tuple[ErasureItem, str]]:
-    """All of it is written together, at the end."""
-    cause = Cause(Event.SUBMITTED, submission.actor, now)
-    items: list[tuple[ErasureItem, str]] = []
-    with session.no_autoflush:
-        session.add(request)
-        if submission.accompany is not None or submission.callback_urls:
-            session.flush()  # what is theirs refers to the request
-        if submission.accompany is not None:
-            submission.accompany(session, request)
-        if submission.callback_urls:
-            callbacks.name_callbacks(
-                session, submission.controller, request.id, submission.callback_urls, now=now
-            )
-            session.flush()
-        log.append(session, _received(request, submission, len(found.to_unlearn)), now=now)
-        if found.to_unlearn:
-            items = [
-                (add_item(session, request, match.model, match.found, cause), match.model.name)
-                for match in found.to_unlearn
-            ]
-            waits = request.is_unapproved
-            to = RequestState.AWAITING_APPROVAL if waits else RequestState.SCHEDULED
-            move_request(session, request, to, cause)
-        else:
-            _close_without_work(session, request, found, cause)
-        session.flush()
-        _store_references(session, request, references)
-    if not items:
-        Statements(session, keyring).write(request, now=now)
-    return items
-
-
-def _received(request: ErasureRequest, submission: Submission, items: int) -> kinds.RequestReceived:
-    return kinds.RequestReceived(
-        controller=controller_id(request.controller_id),
-        request=request_id(request.id),
-        regulation=request.regulation,
-        legal_ground=request.legal_ground,
-        submitted_at=request.submitted_at,
-        due_at=request.due_at,
-        jurisdiction=request.jurisdiction,
-        body_digest=request.body_digest.hex(),
-        identity_count=len(submission.identities),
-        item_count=items,
-        actor=submission.actor,
-    )
-
-
-def add_item(
-    session: Session, request: ErasureRequest, model: Model, found: subjects.Found, cause: Cause
-) -> ErasureItem:
-    """A scheduled item; the caller settles or moves the request."""
-    item = ErasureItem(
-        id=new_id(),
-        request_id=request.id,
-        model_id=model.id,
-        state=ItemState.SCHEDULED,
-        forget_count=found.train,
-        held_out_count=found.held_out,
-        accepted_at=cause.now,
-    )
-    create_item(session, item, cause, controller=request.controller_id)
-    return item
-
-
-def _repeat(session: Session, submission: Submission) -> ErasureRequest | None:
-    if submission.external_id is None:
-        return None
-    named = {"controller": submission.controller, "external_id": submission.external_id}
-    earlier = session.scalar(_NAMED, named)
-    if earlier is not None and not submission.is_repeat_of(earlier):
-        raise ExternalIdTaken("A request with this external id exists and its body differs.")
-    return earlier
-
-
 def _keep_models_still(session: Session, controller: UUID) -> str | None:
     """Until this request commits, no model or version of the controller becomes ready: one that
     did would neither be seen here nor see this request. Requests do not wait for each other.
     Gives the controller's jurisdiction."""
     return session.scalar(_JURISDICTION, {"controller": controller})
-
-
-def _store_references(
-    session: Session, request: ErasureRequest, references: Sequence[Reference]
-) -> None:
-    session.execute(
-        insert(_SUBJECTS),
-        [
-            {
-                "request_id": request.id,
-                "position": reference.position,
-                "key_id": reference.key_id,
-                "identity_type": reference.identity_type,
-                "subject_ref": reference.subject_ref,
-                "suppression_tag": reference.suppression_tag,
-            }
-            for reference in references
-        ],
-    )
-
-
-def _close_without_work(
-    session: Session, request: ErasureRequest, found: Findings, cause: Cause
-) -> None:
-    """Nothing to unlearn: completed at once, with the reason."""
-    if found.earlier is not None:
-        reason = ReasonCode.PREVIOUSLY_UNLEARNED
-    elif any(match.found.held_out for match in found.matches):
-        reason = ReasonCode.HELD_OUT_ONLY
-    else:
-        reason = ReasonCode.NO_SAMPLES
-    move_request(
-        session,
-        request,
-        RequestState.COMPLETED,
-        cause,
-        reason_code=reason,
-        outcome=Outcome.NO_MATCH,
-        earlier_request_id=found.earlier,
-        completed_at=cause.now,
-        next_closing_at=cause.now + window_of(match.model.policy for match in found.matches),
-    )

@@ -1,6 +1,5 @@
 """From identities to references, and from references to samples."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,9 +11,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
-    distinct,
     exists,
-    func,
     select,
     union,
 )
@@ -43,25 +40,11 @@ from app.registry.tables import (
 
 # Made once: such a thing costs more to make than the query that uses it.
 _Published = aliased(ModelVersion)
-_of_these = SampleSubject.subject_ref.in_(bindparam("refs", expanding=True))
 _READY_DATASETS = select(
     Dataset.subject_columns, Dataset.pseudonym_key_id, Dataset.pseudonym_key_check
 ).where(
     Dataset.controller_id == bindparam("controller", type_=Uuid()),
     Dataset.state == RegistrationState.READY,
-)
-_COUNTS = (
-    select(Sample.dataset_id, Sample.split, func.count(distinct(Sample.id)))
-    .select_from(SampleSubject)
-    .join(Sample, Sample.id == SampleSubject.sample_id)
-    .where(_of_these)
-    .group_by(Sample.dataset_id, Sample.split)
-)
-_TOUCHED = (
-    select(UnlearnedSample.model_id)
-    .distinct()
-    .join(SampleSubject, SampleSubject.sample_id == UnlearnedSample.sample_id)
-    .where(_of_these)
 )
 
 
@@ -100,47 +83,59 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Samples of one dataset that show the person: rows to forget, and rows held out."""
+class Indexed:
+    """By what the ready datasets of a controller list persons: types of identities, and the keys of
+    their references with the one that the next dataset will use, so that data registered later is
+    matched as well."""
 
-    train: int
-    held_out: int
+    identity_types: frozenset[str]
+    key_ids: tuple[str, ...]
+
+    @classmethod
+    def by(cls, session: Session, keyring: Keyring, controller: UUID) -> "Indexed":
+        datasets = session.execute(_READY_DATASETS, {"controller": controller}).all()
+        pseudonym_keys.require(keyring, [(key, check) for _, key, check in datasets])
+        in_use = {key for _, key, _ in datasets if key}
+        return cls(
+            frozenset(column["type"] for columns, _, _ in datasets for column in columns),
+            tuple(sorted(in_use | {keyring.pseudonym_key_id})),
+        )
+
+    def references(self, keyring: Keyring, identities: Sequence[Identity]) -> list[Reference]:
+        """Each identity under every key.
+
+        An identity type that no dataset declares is refused: answering "nothing found" for it would
+        be a statement about data that was never searched.
+        """
+        found: list[Reference] = []
+        for position, identity in enumerate(identities):
+            if identity.identity_type not in self.identity_types:
+                raise IdentityTypeNotIndexed(
+                    "No ready dataset of this controller declares a subject column of this type, "
+                    "so nothing could be searched.",
+                    errors=[
+                        FieldError(field=f"subjects.{position}.type", message="is not indexed")
+                    ],
+                )
+            digest = digest_of(position, identity)
+            tag = keyring.suppression_tag(identity.identity_type, digest)
+            found.extend(
+                Reference(
+                    position=position,
+                    identity_type=identity.identity_type,
+                    key_id=key_id,
+                    subject_ref=keyring.subject_ref(key_id, identity.identity_type, digest),
+                    suppression_tag=tag,
+                )
+                for key_id in self.key_ids
+            )
+        return found
 
 
 def reference(
     session: Session, keyring: Keyring, controller: UUID, identities: Sequence[Identity]
 ) -> list[Reference]:
-    """References under every key that a dataset of this controller was registered with, and under
-    the one that the next dataset will use, so that data registered later is matched as well.
-
-    An identity type that no dataset declares is refused: answering "nothing found" for it would be
-    a statement about data that was never searched.
-    """
-    datasets = session.execute(_READY_DATASETS, {"controller": controller}).all()
-    indexed = {column["type"] for columns, _, _ in datasets for column in columns}
-    pseudonym_keys.require(keyring, [(key, check) for _, key, check in datasets])
-    keys_in_use = {key for _, key, _ in datasets if key}
-    references: list[Reference] = []
-    for position, identity in enumerate(identities):
-        if identity.identity_type not in indexed:
-            raise IdentityTypeNotIndexed(
-                "No ready dataset of this controller declares a subject column of this type, so "
-                "nothing could be searched.",
-                errors=[FieldError(field=f"subjects.{position}.type", message="is not indexed")],
-            )
-        digest = digest_of(position, identity)
-        tag = keyring.suppression_tag(identity.identity_type, digest)
-        references.extend(
-            Reference(
-                position=position,
-                identity_type=identity.identity_type,
-                key_id=key_id,
-                subject_ref=keyring.subject_ref(key_id, identity.identity_type, digest),
-                suppression_tag=tag,
-            )
-            for key_id in sorted(keys_in_use | {keyring.pseudonym_key_id})
-        )
-    return references
+    return Indexed.by(session, keyring, controller).references(keyring, identities)
 
 
 def digest_of(position: int, identity: Identity) -> str:
@@ -152,27 +147,6 @@ def digest_of(position: int, identity: Identity) -> str:
             "An identity value cannot be used.",
             errors=[FieldError(field=f"subjects.{position}.value", message=str(error))],
         ) from None
-
-
-def count_samples(session: Session, refs: Sequence[bytes]) -> dict[UUID, Found]:
-    """The person's samples in every dataset that has any: one look-up in the index of references,
-    then the rows that it names."""
-    rows = session.execute(_COUNTS, {"refs": refs})
-    counts: dict[UUID, dict[SampleSplit, int]] = defaultdict(dict)
-    for dataset, split, count in rows:
-        counts[dataset][split] = count
-    return {
-        dataset: Found(
-            train=splits.get(SampleSplit.TRAIN, 0),
-            held_out=sum(n for split, n in splits.items() if split is not SampleSplit.TRAIN),
-        )
-        for dataset, splits in counts.items()
-    }
-
-
-def models_touched(session: Session, refs: Sequence[bytes]) -> set[UUID]:
-    """Models that have ever unlearned a sample of the person."""
-    return set(session.scalars(_TOUCHED, {"refs": refs}))
 
 
 def train_samples(dataset_id: UUID, refs: Sequence[bytes]) -> Select[int]:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from app.ids import dataset_id, model_id, version_id
 from app.registry.tables import Dataset, Model, ModelVersion
 from app.webhooks.events import EventType
-from app.webhooks.service import emit
+from app.webhooks.telling import emit
 
 
 def dataset_checked(

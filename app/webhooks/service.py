@@ -1,30 +1,20 @@
-"""Telling receivers: one row for each of them, in the transaction of what happened."""
+"""Receivers and what is sent to them: one row for each message, in the transaction of what
+happened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
-from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
-    Uuid,
-    bindparam,
-    insert,
-    literal,
-    null,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.http.problems import FieldError, Problem
 from app.ids import new_id
 from app.webhooks.addresses import RefusedUrl, read_url
 from app.webhooks.dialects import DIALECTS, STANDARD
-from app.webhooks.events import EventType, News
+from app.webhooks.events import News
 from app.webhooks.retries import TRIED_FOR
 from app.webhooks.tables import (
     OPEN_DELIVERY,
@@ -59,66 +49,10 @@ class Receiver:
         return cls(endpoint.url, STANDARD, endpoint.id, None, f"endpoint {endpoint.id}")
 
 
-_IS_HEARD = WebhookEndpoint.removed_at.is_(None) & WebhookEndpoint.disabled_at.is_(None)
+# In `Session.info`: requests for which this transaction has named receivers.
+OWN_RECEIVERS = "requests with own receivers"
 
-
-# Made once, and one statement: every change of a request asks it, and mostly nobody listens. Its
-# parameters say their type: a foreign key has none yet where this is loaded before its table.
-_LISTENERS: CompoundSelect[Any] = union_all(
-    select(WebhookEndpoint.id, null().label("callback_id")).where(
-        WebhookEndpoint.controller_id == bindparam("controller", type_=Uuid()), _IS_HEARD
-    ),
-    select(literal(None, WebhookEndpoint.id.type), RequestCallback.id).where(
-        RequestCallback.request_id == bindparam("request", type_=Uuid()),
-        RequestCallback.ended_at.is_(None),
-    ),
-)
-
-
-def emit(
-    session: Session,
-    controller: UUID,
-    event: EventType,
-    data: Mapping[str, Any],
-    *,
-    request_id: UUID | None = None,
-    now: datetime,
-) -> None:
-    """Queues a message for each receiver that wants it. Whoever changes a request holds its row, so
-    that its messages are queued in the order of its changes."""
-    listeners = session.execute(_LISTENERS, {"controller": controller, "request": request_id}).all()
-    if not listeners:
-        return
-    session.flush()  # the rows of the messages refer to the request's
-    news = News(controller, event, data, request_id, now)
-    endpoints = [endpoint for endpoint, callback in listeners if callback is None]
-    for endpoint in session.scalars(
-        select(WebhookEndpoint)
-        .where(WebhookEndpoint.id.in_(endpoints))
-        .order_by(WebhookEndpoint.id)
-    ):
-        if not endpoint.events or event in endpoint.events:
-            queue(session, news, Receiver.of(endpoint))
-    for _, callback in listeners:
-        if callback is not None:
-            _queue_for_callback(session, news, session.get_one(RequestCallback, callback))
-
-
-def _queue_for_callback(session: Session, news: News, callback: RequestCallback) -> None:
-    endpoint = (
-        session.get_one(WebhookEndpoint, callback.endpoint_id) if callback.endpoint_id else None
-    )
-    if endpoint is not None:
-        if endpoint.disabled_at is not None:
-            return
-        if callback.url is None:  # the endpoint itself: once is enough
-            if endpoint.events and news.event not in endpoint.events:
-                queue(session, news, Receiver.of(endpoint))
-            return
-    if callback.url is not None:
-        key = f"callback {callback.id}"
-        receiver = Receiver(callback.url, callback.dialect, callback.endpoint_id, callback.id, key)
-        queue(session, news, receiver)
+IS_HEARD = WebhookEndpoint.removed_at.is_(None) & WebhookEndpoint.disabled_at.is_(None)
 
 
 def queue(session: Session, news: News, receiver: Receiver) -> UUID | None:
@@ -167,43 +101,55 @@ def _last_open(session: Session, stream: UUID) -> int | None:
     )
 
 
-def name_callbacks(
-    session: Session, controller: UUID, request: UUID, urls: Sequence[str], *, now: datetime
-) -> None:
-    """Receivers that hear of this request until its case is closed.
+class Named(NamedTuple):
+    """A receiver of one request: an endpoint, or an address beside one."""
+
+    endpoint_id: UUID
+    url: str | None
+
+
+def named(session: Session, controller: UUID, urls: Sequence[str]) -> list[Named]:
+    """Receivers that shall hear of a request until its case is closed.
 
     Each must lie at the origin (scheme, host and port) of an endpoint that the controller has
     registered, whose secret signs: whoever may submit requests may not choose where data goes.
     """
     endpoints = session.scalars(
         select(WebhookEndpoint)
-        .where(WebhookEndpoint.controller_id == controller, _IS_HEARD)
+        .where(WebhookEndpoint.controller_id == controller, IS_HEARD)
         .order_by(WebhookEndpoint.id)
     ).all()
     known = [(read_url(endpoint.url, http_loopback=True), endpoint) for endpoint in endpoints]
-    named: set[str] = set()
+    found: dict[str, Named] = {}
     for position, url in enumerate(urls):
         try:
             target = read_url(url, http_loopback=True)
         except RefusedUrl as error:
             raise _refused(position, str(error)) from None
-        if target.url in named:
+        if target.url in found:
             continue
-        named.add(target.url)
         same = [endpoint for other, endpoint in known if other.url == target.url]
         near = [endpoint for other, endpoint in known if other.origin == target.origin]
         if not near:
             raise _refused(position, "must be at the host of one of your registered webhooks")
-        session.add(
-            RequestCallback(
-                request_id=request,
-                endpoint_id=(same or near)[0].id,
-                dialect=STANDARD,
-                url=None if same else target.url,
-                created_at=now,
-            )
+        found[target.url] = Named((same or near)[0].id, None if same else target.url)
+    return list(found.values())
+
+
+def name_callbacks(
+    session: Session, request: UUID, receivers: Sequence[Named], *, now: datetime
+) -> None:
+    session.add_all(
+        RequestCallback(
+            request_id=request,
+            endpoint_id=receiver.endpoint_id,
+            dialect=STANDARD,
+            url=receiver.url,
+            created_at=now,
         )
-    session.flush()
+        for receiver in receivers
+    )
+    _name(session, request)
 
 
 def add_callbacks(
@@ -217,7 +163,12 @@ def add_callbacks(
         )
         for url in dict.fromkeys(urls)
     )
+    _name(session, request)
+
+
+def _name(session: Session, request: UUID) -> None:
     session.flush()
+    session.info.setdefault(OWN_RECEIVERS, set()).add(request)
 
 
 def end_callbacks(session: Session, request: UUID, *, now: datetime) -> None:

@@ -19,13 +19,13 @@ from app.runtime import Runtime
 from app.webhooks import delivering, retries
 from app.webhooks.events import EventType
 from app.webhooks.sending import Result
-from app.webhooks.service import emit
 from app.webhooks.tables import (
     DeliveryError,
     DeliveryState,
     WebhookDelivery,
     WebhookEndpoint,
 )
+from app.webhooks.telling import emit
 from tests.erasure.conftest import Cases
 from tests.erasure.factories import submission
 from tests.erasure.working import Hand

@@ -9,8 +9,8 @@ from tests.end_to_end.service import ROOT
 
 ASKED = """
 {first}
-from app.webhooks import service
-types = {{name: str(bound.type) for name, bound in service._LISTENERS.compile().binds.items()}}
+from app.webhooks import telling
+types = {{name: str(bound.type) for name, bound in telling._LISTENERS.compile().binds.items()}}
 assert types["controller"] != "NULL" and types["request"] != "NULL", types
 """
 
