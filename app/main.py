@@ -24,6 +24,7 @@ from app.erasure.event_endpoints import router as events
 from app.erasure.export_endpoints import router as exports
 from app.erasure.following import Following
 from app.erasure.pause_endpoints import router as pauses
+from app.erasure.receiving import Reception
 from app.erasure.recheck_endpoints import router as rechecks
 from app.erasure.recipient_endpoints import router as recipients
 from app.erasure.rollback_endpoints import router as rollbacks
@@ -149,6 +150,7 @@ def furnish(app: FastAPI, settings: Settings) -> None:
             "rates": rates,
             "refusals": Refusals(),
             "look_ups": look_ups,
+            "reception": Reception(runtime),
             "timings": timings,
             # Each holds a connection, and a thread now and then.
             "bulk_slots": Slots(4, 2, retry_after=10),
@@ -191,6 +193,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with watching(runtime), writing(runtime, app.state.refusals):
         yield
     app.state.look_ups.close()
+    app.state.reception.close()
     runtime.close()
 
 

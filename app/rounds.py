@@ -10,7 +10,7 @@ a key that was revoked before opens nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from typing import Generic, TypeVar
@@ -23,51 +23,67 @@ _Waiting = list[tuple[Question, "asyncio.Future[Answer]"]]
 
 
 class Rounds(Generic[Question, Answer]):
-    """`answer` is called in a thread of its own, with `most` questions at most, and gives as many
-    answers in the same order; one that is an exception is raised to who asked. If it raises itself,
-    all of them are told. `at_once` says how many rounds there may be at the same time."""
+    """`answer` is called in a thread, with `most` questions at most, and gives as many answers in
+    the same order; one that is an exception is raised to who asked. If it raises itself, all of
+    them are told.
+
+    Questions of one `group` are answered by one round after the other; groups do not wait for each
+    other, unless there are more than `threads`. Without groups, as many rounds as there are threads
+    may be on their way.
+    """
 
     def __init__(
         self,
         answer: Callable[[Sequence[Question]], Sequence[Answer | Exception]],
         *,
         name: str,
-        most: int = 100,
-        at_once: int = 1,
+        most: int,
+        threads: int,
     ) -> None:
         self._answer = answer
         self._most = most
-        self._at_once = at_once
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix=name)
+        self._at_once = threads
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         # A process has one loop; tests have many, each for a while.
-        self._of: WeakKeyDictionary[asyncio.AbstractEventLoop, _State[Question, Answer]]
-        self._of = WeakKeyDictionary()
+        self._of: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, dict[Hashable, _Group[Question, Answer]]
+        ] = WeakKeyDictionary()
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: Question, *, group: Hashable = None) -> Answer:
         loop = asyncio.get_running_loop()
-        state = self._of.get(loop)
-        if state is None:
-            state = self._of.setdefault(loop, _State())
+        groups = self._of.get(loop)
+        if groups is None:
+            groups = self._of.setdefault(loop, {})
+        own = groups.get(group)
+        if own is None:
+            own = groups[group] = _Group()
         future: asyncio.Future[Answer] = loop.create_future()
-        state.waiting.append((question, future))
-        if state.at_work < self._at_once:
-            state.at_work += 1
+        own.waiting.append((question, future))
+        if own.at_work < (self._at_once if group is None else 1):
+            own.at_work += 1
             # What is logged in a round belongs to no single call.
-            task = loop.create_task(self._work(state), context=Context())
-            state.tasks.add(task)  # the loop itself would forget it
-            task.add_done_callback(state.tasks.discard)
+            task = loop.create_task(self._work(groups, group, own), context=Context())
+            own.tasks.add(task)  # the loop itself would forget it
+            task.add_done_callback(own.tasks.discard)
         return await future
 
-    async def _work(self, state: "_State[Question, Answer]") -> None:
+    async def _work(
+        self,
+        groups: "dict[Hashable, _Group[Question, Answer]]",
+        name: Hashable,
+        own: "_Group[Question, Answer]",
+    ) -> None:
         # Between the last look at who waits and the end of work nothing else runs, so nobody can
         # come in between and be forgotten.
         try:
-            while state.waiting:
-                some = state.waiting[: self._most]
-                del state.waiting[: self._most]
+            while own.waiting:
+                some = own.waiting[: self._most]
+                del own.waiting[: self._most]
                 await self._one_round(some)
         finally:
-            state.at_work -= 1
+            own.at_work -= 1
+            if not own.at_work and not own.waiting:
+                del groups[name]
 
     async def _one_round(self, some: "_Waiting[Question, Answer]") -> None:
         loop = asyncio.get_running_loop()
@@ -93,7 +109,7 @@ class Rounds(Generic[Question, Answer]):
         self._threads.shutdown(wait=False)
 
 
-class _State(Generic[Question, Answer]):
+class _Group(Generic[Question, Answer]):
     def __init__(self) -> None:
         self.waiting: _Waiting[Question, Answer] = []
         self.at_work = 0

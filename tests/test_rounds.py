@@ -12,11 +12,11 @@ from app.rounds import Rounds
 class Slow:
     """Doubles numbers, a round at a time, each as soon as it is let."""
 
-    def __init__(self, at_once: int = 1, most: int = 100) -> None:
+    def __init__(self, threads: int = 1, most: int = 100) -> None:
         self.rounds: list[list[int]] = []
         self.begun = threading.Semaphore(0)
         self.let = threading.Semaphore(0)
-        self.ask = Rounds(self._answer, name="test", at_once=at_once, most=most).ask
+        self.ask = Rounds(self._answer, name="test", threads=threads, most=most).ask
 
     def _answer(self, numbers: Sequence[int]) -> list[int | Exception]:
         self.rounds.append(list(numbers))
@@ -57,7 +57,7 @@ def test_a_round_takes_no_more_than_it_may() -> None:
 
 
 def test_one_round_that_is_stuck_does_not_stop_the_others() -> None:
-    slow = Slow(at_once=2)
+    slow = Slow(threads=2)
 
     async def run() -> None:
         stuck = asyncio.create_task(slow.ask(1))
@@ -66,6 +66,23 @@ def test_one_round_that_is_stuck_does_not_stop_the_others() -> None:
         await wait_for(slow.begun)
         slow.let.release(2)
         assert await asyncio.gather(stuck, quick) == [2, 4]
+
+    asyncio.run(run())
+
+
+def test_groups_do_not_wait_for_each_other_and_each_goes_one_round_at_a_time() -> None:
+    slow = Slow(threads=2)
+
+    async def run() -> None:
+        asked = [asyncio.create_task(slow.ask(number, group="a")) for number in (1, 2)]
+        await wait_for(slow.begun)
+        asked += [asyncio.create_task(slow.ask(3, group="a"))]
+        asked += [asyncio.create_task(slow.ask(4, group="b"))]
+        await wait_for(slow.begun)
+        assert slow.rounds == [[1, 2], [4]]
+        slow.let.release(3)
+        assert await asyncio.gather(*asked) == [2, 4, 6, 8]
+        assert slow.rounds[2] == [3]
 
     asyncio.run(run())
 
@@ -89,7 +106,7 @@ def test_a_round_that_fails_fails_for_all_of_it_and_the_next_one_works() -> None
             raise OSError
         return list(numbers)
 
-    rounds = Rounds(answer, name="test")
+    rounds = Rounds(answer, name="test", threads=1, most=10)
 
     async def run() -> int:
         both = await asyncio.gather(rounds.ask(1), rounds.ask(2), return_exceptions=True)

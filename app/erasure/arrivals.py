@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session, aliased
 from app.audit.kinds import SERVICE
 from app.erasure import approving, completion
 from app.erasure.counting import Found
-from app.erasure.storing import add_item
 from app.erasure.locks import AT_ONCE, lock_items, lock_requests
 from app.erasure.reopening import reopen
 from app.erasure.states import WITHDRAWN, ItemState
+from app.erasure.storing import add_item
 from app.erasure.tables import ErasureItem, ErasureRequest, RequestSubject
 from app.erasure.transitions import Cause, Event
 from app.keyring import Keyring

@@ -3,12 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
 from app import bell
-from app.erasure import cancelling, deciding, impact, intake, listing, lookup, views
+from app.erasure import cancelling, deciding, impact, listing, lookup, views
 from app.erasure.filtering import RequestFilter
+from app.erasure.receiving import Call, Reception
 from app.erasure.schemas import (
     DecideAction,
     Impact,
@@ -17,14 +18,15 @@ from app.erasure.schemas import (
     RequestSummary,
     SubmitErasure,
 )
-from app.erasure.submitting import identities_of, submission_of
+from app.erasure.submitting import identities_of
 from app.erasure.tables import ErasureRequest
-from app.http.idempotency import KeyHeader, Once, RawBody
+from app.http.idempotency import KeyHeader, RawBody
 from app.http.pages import DEFAULT_LIMIT, CursorText, Page, PageSize
 from app.http.sessions import CurrentRuntime, Now, ReadSession, WriteSession
-from app.ids import RequestId, new_id, request_id
+from app.ids import RequestId, request_id
 from app.keys.auth import Caller, require
 from app.keys.scopes import Scope
+from app.observability import current_request_id
 
 router = APIRouter(prefix="/erasure-requests", tags=["erasure requests"])
 
@@ -34,12 +36,11 @@ Decider = Annotated[Caller, Depends(require(Scope.REQUESTS_DECIDE))]
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)
-def submit_erasure(
+async def submit_erasure(
     body: SubmitErasure,
     raw: RawBody,
     caller: Writer,
-    session: WriteSession,
-    runtime: CurrentRuntime,
+    request: Request,
     now: Now,
     response: Response,
     key: KeyHeader = None,
@@ -47,23 +48,10 @@ def submit_erasure(
     """Accepts a deletion request. Its identities become keyed references before anything is
     stored. A repeat with the same `Idempotency-Key` and body, or with the same `external_id` and
     content, is answered with the first request; anything else under either is refused."""
-    owner = caller.controller_id
-    once = Once(runtime.keyring, owner, "erasure-body", owner.bytes + raw, key, now=now)
-    identity = new_id()
-    if (known := once.earlier(session, identity)) is not None:
-        accepted = intake.Accepted(_owned(session, caller, known), False)
-    else:
-        submission = submission_of(body, caller, runtime.keyring, raw=raw)
-        accepted = intake.submit(session, runtime.keyring, submission, identity=identity, now=now)
-        if not accepted.is_new:
-            once.created(session, accepted.request.id)
-        bell.ring_after_commit(session, runtime.settings)
-    request = accepted.request
-    response.headers["Location"] = f"/api/v1/erasure-requests/{request_id(request.id)}"
-    coalesce = runtime.settings.coalesce
-    if accepted.items:
-        return views.of_new(session, request, accepted.items, coalesce=coalesce, now=now)
-    return views.detail(session, request, coalesce=coalesce, now=now)
+    reception: Reception = request.app.state.reception
+    detail = await reception.take(Call(caller, body, raw, key, now, current_request_id()))
+    response.headers["Location"] = f"/api/v1/erasure-requests/{request_id(detail.id)}"
+    return detail
 
 
 class ListQuery(RequestFilter):

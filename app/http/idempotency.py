@@ -3,12 +3,13 @@ httpapi-idempotency-key-header). What is kept, for a day, is a keyed fingerprint
 id; a call that fails keeps nothing, so its key may be used again."""
 
 import hmac
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
-from sqlalchemy import CursorResult, delete, select, text
+from sqlalchemy import CursorResult, bindparam, delete, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -26,7 +27,13 @@ WAIT_MILLISECONDS = 5_000
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _LIMITED_WAIT = text(f"SET LOCAL lock_timeout = {WAIT_MILLISECONDS}")
+# The same for several calls together, each of which can still be carried out by itself.
+_SHORT_WAIT = text("SET LOCAL lock_timeout = 1000")
 _TABLE: Any = IdempotencyKey.__table__
+_KNOWN = select(_TABLE.c.key).where(
+    _TABLE.c.controller_id == bindparam("controller"),
+    _TABLE.c.key.in_(bindparam("keys", expanding=True)),
+)
 _INSERTS = {
     "sqlite": sqlite.insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.created_at),
     "postgresql": postgresql.insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.created_at),
@@ -83,26 +90,19 @@ class Once:
         now: datetime,
     ) -> None:
         self._controller = controller
-        self._key = keyring.digest("idempotency-key", key.encode()) if key else None
+        self.key = keyring.digest("idempotency-key", key.encode()) if key else None
         self._fingerprint = keyring.digest(purpose, body)
         self._now = now
 
     def earlier(self, session: Session, resource: UUID | None = None) -> UUID | None:
         """What this call created before; or None, and the key is this call's until it commits.
         `resource` is the id of what it is going to create, where that is known already."""
-        if self._key is None:
+        if self.key is None:
             return None
         if session.get_bind().dialect.name == "postgresql":
             session.execute(_LIMITED_WAIT)
-        values = {
-            "controller_id": self._controller,
-            "key": self._key,
-            "fingerprint": self._fingerprint,
-            "resource_id": resource,
-            "created_at": self._now,
-        }
-        while not _reserve(session, values):
-            known = session.get(IdempotencyKey, (self._controller, self._key))
+        while not _reserve(session, self.row(resource)):
+            known = session.get(IdempotencyKey, (self._controller, self.key))
             if known is None:
                 continue  # it has just been forgotten
             if not hmac.compare_digest(known.fingerprint, self._fingerprint):
@@ -110,10 +110,42 @@ class Once:
             return known.resource_id
         return None
 
+    def row(self, resource: UUID | None) -> dict[str, Any]:
+        return {
+            "controller_id": self._controller,
+            "key": self.key,
+            "fingerprint": self._fingerprint,
+            "resource_id": resource,
+            "created_at": self._now,
+        }
+
     def created(self, session: Session, resource: UUID) -> None:
-        if self._key is not None:
-            row = session.get_one(IdempotencyKey, (self._controller, self._key))
+        if self.key is not None:
+            row = session.get_one(IdempotencyKey, (self._controller, self.key))
             row.resource_id = resource
+
+
+def known(session: Session, controller: UUID, calls: Sequence[Once]) -> list[bool]:
+    """Which of these calls of one controller have a key that an earlier call had."""
+    keys = [call.key for call in calls if call.key is not None]
+    if not keys:
+        return [False] * len(calls)
+    found = set(session.scalars(_KNOWN, {"controller": controller, "keys": keys}))
+    return [call.key in found for call in calls]
+
+
+def keep(session: Session, created: Sequence[tuple[Once, UUID]]) -> None:
+    """What these calls created, under their keys, of which no two are the same. IntegrityError if
+    another call has just taken one of them."""
+    rows = [call.row(resource) for call, resource in created if call.key is not None]
+    if rows:
+        session.execute(insert(_TABLE), sorted(rows, key=lambda row: bytes(row["key"])))
+
+
+def wait_briefly(session: Session) -> None:
+    """For other transactions that hold what this one wants, be it a key of a call."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_SHORT_WAIT)
 
 
 def _reserve(session: Session, values: dict[str, Any]) -> bool:

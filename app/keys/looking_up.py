@@ -81,7 +81,7 @@ class LookUps:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._rounds: Rounds[Shown, Holder | None] = Rounds(
-            self._look, name="look-up", most=TOGETHER, at_once=AT_ONCE
+            self._look, name="look-up", most=TOGETHER, threads=AT_ONCE
         )
 
     async def by_key(self, presented: str, *, now: datetime) -> Holder | None:
