@@ -43,7 +43,8 @@ class Rounds(Generic[Question, Answer]):
         self._answer = answer
         self._most = most
         self._at_once = threads
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._name = name
+        self._threads: ThreadPoolExecutor | None = None
         # A process has one loop; tests have many, each for a while.
         self._of: WeakKeyDictionary[
             asyncio.AbstractEventLoop, dict[Hashable, _Group[Question, Answer]]
@@ -87,6 +88,8 @@ class Rounds(Generic[Question, Answer]):
 
     async def _one_round(self, some: "_Waiting[Question, Answer]") -> None:
         loop = asyncio.get_running_loop()
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._at_once, thread_name_prefix=self._name)
         questions = [question for question, _ in some]
         answers: Sequence[Answer | Exception]
         try:
@@ -106,7 +109,10 @@ class Rounds(Generic[Question, Answer]):
                 future.set_result(answer)
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False)
+        """Ends the threads; whoever asks later begins new ones."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False)
 
 
 class _Group(Generic[Question, Answer]):

@@ -16,7 +16,8 @@ class Slow:
         self.rounds: list[list[int]] = []
         self.begun = threading.Semaphore(0)
         self.let = threading.Semaphore(0)
-        self.ask = Rounds(self._answer, name="test", threads=threads, most=most).ask
+        rounds = Rounds(self._answer, name="test", threads=threads, most=most)
+        self.ask, self.close = rounds.ask, rounds.close
 
     def _answer(self, numbers: Sequence[int]) -> list[int | Exception]:
         self.rounds.append(list(numbers))
@@ -134,7 +135,9 @@ def test_who_has_gone_takes_no_answer_from_others() -> None:
     assert asyncio.run(run()) == 6
 
 
-def test_a_second_loop_is_served_as_well() -> None:
+def test_a_second_loop_is_served_as_well_and_so_is_who_comes_after_the_end() -> None:
     slow = Slow()
     slow.let.release(10)
     assert [asyncio.run(slow.ask(number)) for number in (1, 2)] == [2, 4]
+    slow.close()
+    assert asyncio.run(slow.ask(3)) == 6

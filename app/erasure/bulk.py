@@ -21,10 +21,12 @@ from starlette.requests import ClientDisconnect
 from app import bell
 from app.erasure import intake
 from app.erasure.bulk_rows import Reader, Row
+from app.erasure.schemas import SubmitErasure
+from app.erasure.storing import Accepted, Wanted
 from app.erasure.submitting import submission_of
 from app.http.exchange import Body, Say
 from app.http.problems import Internal, InvalidInput, Problem, Unavailable
-from app.ids import request_id
+from app.ids import new_id, request_id
 from app.keys.auth import Caller, require_still_valid
 from app.observability import fields
 from app.runtime import Runtime
@@ -145,37 +147,60 @@ class Bulk:
     def _submitted(self, rows: Sequence[Row], now: datetime) -> list[dict[str, Any]]:
         """In the order of the case numbers: two files that have the same ones wait for each other
         and never each for the other."""
-        numbered = list(enumerate(rows, start=self._rows + 1))
+        numbered = sorted(enumerate(rows, start=self._rows + 1), key=_case_number)
         with self._runtime.database.write() as session:
             require_still_valid(session, self._caller, now=now)
-            answers = {
-                number: self._answer(session, number, row, now)
-                for number, row in sorted(numbered, key=_case_number)
-            }
+            answers = self._together(session, numbered, now)
+            for number, row in numbered:
+                if number not in answers:
+                    answers[number] = self._answer(session, number, row, now)
             bell.ring_after_commit(session, self._runtime.settings)
-        return [answers[number] for number, _ in numbered]
+        return [answers[number] for number in sorted(answers)]
+
+    def _together(
+        self, session: Session, numbered: Sequence[tuple[int, Row]], now: datetime
+    ) -> dict[int, dict[str, Any]]:
+        """The first row of each case number; what may repeat it comes later. Nothing if we fail on
+        one of them: then each is done by itself."""
+        first: dict[str, tuple[int, SubmitErasure]] = {}
+        for number, row in numbered:
+            if not isinstance(row, Problem):
+                first.setdefault(row.external_id, (number, row))
+        if not first:
+            return {}
+        keyring, caller = self._runtime.keyring, self._caller
+        try:
+            with session.begin_nested():
+                wanted = [
+                    Wanted(submission_of(row, caller, keyring), new_id(), now)
+                    for _, row in first.values()
+                ]
+                found = intake.submit_all(session, keyring, caller.controller_id, wanted)
+        except OperationalError:
+            raise
+        except Exception as error:
+            log.info("rows not carried out together", extra=fields(why=type(error).__name__))
+            return {}
+        return {
+            number: _said(number, answer)
+            for (number, _), answer in zip(first.values(), found, strict=True)
+        }
 
     def _answer(self, session: Session, number: int, row: Row, now: datetime) -> dict[str, Any]:
         if isinstance(row, Problem):
-            return _refusal(number, row)
+            return _said(number, row)
         keyring = self._runtime.keyring
         try:
             with session.begin_nested():
                 submission = submission_of(row, self._caller, keyring)
-                request, is_new, _ = intake.submit(session, keyring, submission, now=now)
+                return _said(number, intake.submit(session, keyring, submission, now=now))
         except Problem as problem:
-            return _refusal(number, problem)
+            return _said(number, problem)
         except OperationalError:
             raise
         except Exception:
             log.exception("a row of a bulk submission failed", extra=fields(row=number))
-            return _refusal(number, Internal("The service failed on this row; its log says why."))
-        return {
-            "row": number,
-            "status": Answer.ACCEPTED if is_new else Answer.REPEATED,
-            "id": request_id(request.id),
-            "state": request.state,
-        }
+            return _said(number, Internal("The service failed on this row; its log says why."))
 
     def _summary(self, problem: Problem | None) -> dict[str, Any]:
         counts = {str(answer): self._counts[answer] for answer in Answer}
@@ -188,9 +213,16 @@ def _case_number(numbered: tuple[int, Row]) -> str:
     return "" if isinstance(row, Problem) else row.external_id
 
 
-def _refusal(number: int, problem: Problem) -> dict[str, Any]:
-    if problem.status >= 500:
+def _said(number: int, answer: Accepted | Problem) -> dict[str, Any]:
+    if not isinstance(answer, Problem):
+        return {
+            "row": number,
+            "status": Answer.ACCEPTED if answer.is_new else Answer.REPEATED,
+            "id": request_id(answer.request.id),
+            "state": answer.request.state,
+        }
+    if answer.status >= 500:
         status = Answer.FAILED
     else:
-        status = Answer.CONFLICT if problem.status == 409 else Answer.INVALID
-    return {"row": number, "status": status, "problem": problem.document()}
+        status = Answer.CONFLICT if answer.status == 409 else Answer.INVALID
+    return {"row": number, "status": status, "problem": answer.document()}

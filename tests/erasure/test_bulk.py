@@ -157,15 +157,15 @@ def test_a_case_number_that_stands_in_the_file_twice_is_one_request_or_a_conflic
 def test_a_fault_of_ours_in_one_row_fails_no_other(
     cases: Cases, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = intake.submit
+    whole = intake.submit_all
 
-    def faulty(session: Any, keyring: Any, submission: Any, **rest: Any) -> Any:
-        found = whole(session, keyring, submission, **rest)
-        if submission.external_id == "c-2":
+    def faulty(session: Any, keyring: Any, controller: Any, wanted: Any) -> Any:
+        found = whole(session, keyring, controller, wanted)
+        if any(one.submission.external_id == "c-2" for one in wanted):
             raise RuntimeError("jane.doe@secret.example")
         return found
 
-    monkeypatch.setattr(intake, "submit", faulty)
+    monkeypatch.setattr(intake, "submit_all", faulty)
     rows, summary = answers(cases.api, HEADING + "c-1,ada,gdpr\nc-2,ben,gdpr\nc-3,cleo,gdpr\n")
     assert [row["status"] for row in rows] == ["accepted", "failed", "accepted"]
     assert summary["complete"] is True and count(runtime) == 2
@@ -200,17 +200,17 @@ def refuse_transactions(
 ) -> list[int]:
     """The database goes away in the middle of a transaction."""
     monkeypatch.setattr(bulk, "PAUSE_SECONDS", 0.01)
-    whole = intake.submit
-    calls, refused = [0], [0][:0]
+    whole = intake.submit_all
+    rows, refused = [0], [0][:0]
 
-    def sometimes(*arguments: Any, **rest: Any) -> Any:
-        calls[0] += 1
-        if calls[0] > after and len(refused) < times:
-            refused.append(calls[0])
+    def sometimes(session: Any, keyring: Any, controller: Any, wanted: Any) -> Any:
+        rows[0] += len(wanted)
+        if rows[0] > after and len(refused) < times:
+            refused.append(rows[0])
             raise OperationalError("INSERT", None, Exception("gone"))
-        return whole(*arguments, **rest)
+        return whole(session, keyring, controller, wanted)
 
-    monkeypatch.setattr(intake, "submit", sometimes)
+    monkeypatch.setattr(intake, "submit_all", sometimes)
     return refused
 
 
