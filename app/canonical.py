@@ -12,11 +12,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer
 
 
+# Made once: every entry of the log is written by it.
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+)
+
+
 def canonical_json(value: Any) -> bytes:
     """Sorted keys, no spaces, ASCII only; NaN and infinities are refused with ValueError."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    ).encode("ascii")
+    return _CANONICAL.encode(value).encode("ascii")
 
 
 def instant_text(value: datetime) -> str:

@@ -40,24 +40,12 @@ from benchmarks.api_table import DASHBOARDS, lines
 from benchmarks.audit import databases, settings_for
 from benchmarks.http_load import Load, call, load, poll
 from benchmarks.report import machine, table, write_json
-from benchmarks.stored import PERSONS, fill, prepared
+from benchmarks.stored import PERSONS, URL, fill, prepared, submit
 from tests.erasure.factories import submission
 
-URL = "/api/v1/erasure-requests"
 OVERVIEW = "/api/v1/overview"
 WHOLE, BARE = "app.main:create_app", "benchmarks.bare_api:create_app"
 EVERY_SECONDS = 2.0
-
-
-def submit(key: str) -> Callable[[int], bytes]:
-    """Every call is new, for one of the persons: with a case number and an idempotency key."""
-
-    def made(number: int) -> bytes:
-        case = new_id().hex
-        body = submission(f"person-{number % PERSONS}", external_id=case)
-        return call("POST", URL, key=key, body=body, Idempotency_Key=case)
-
-    return made
 
 
 def insert_bare(number: int) -> bytes:

@@ -7,8 +7,8 @@ Proof       hashes and milliseconds of inclusion proofs in a log of a million en
 Sequencer   entries a second that get their place in that log, in batches of 1,000
 Check       seconds to recompute that log from its bytes, beside the least that any check must do:
             parsing and hashing the same bytes, held in memory
-Intake      requests a second over HTTP, against the same service with the log's `append` taken out;
-            the two take turns
+Intake      requests a second over HTTP, by 16 connections and by one, against the same service with
+            the log's `append` taken out (`audit_intake.py`)
 
 The log is written into the tables directly, as the sequencer would have left it. PostgreSQL is
 started in a temporary folder from installed programs. Where others use the machine, the seconds of
@@ -25,14 +25,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from fastapi.testclient import TestClient
 from sqlalchemy import insert, text
 
 from app import migrate
@@ -44,18 +43,14 @@ from app.audit.tables import AuditEntry, AuditNode
 from app.certificates.verify import check_inclusion
 from app.config import Settings
 from app.db import Database
-from app.ids import new_id
-from app.main import create_app
+from benchmarks.audit_intake import intake
 from benchmarks.report import machine, table, write_json
-from benchmarks.stored import prepared
 from tests.databases import database_of_its_own, fleet_settings
-from tests.erasure.factories import submission
 from tests.servers import _started_postgresql, folder_for, postgresql_programs
 
 NOW = datetime(2026, 3, 1, 12, 30, 5, 40, tzinfo=UTC)
 CONTROLLER = UUID("0195a000-0000-7000-8000-000000000001")
 CHUNK = 20_000
-Append = Callable[..., None]
 
 
 def facts(number: int) -> kinds.RequestMoved:
@@ -161,55 +156,6 @@ def checking(database: Database, size: int) -> dict[str, Any]:
     }
 
 
-def intake(database: Database, folder: Path, rounds: int, calls: int) -> dict[str, Any]:
-    """Medians over rounds of calls; with and without take turns."""
-    settings = settings_for(database, folder)
-    key = prepared(settings, calls).key
-    rates: dict[str, list[float]] = {"with": [], "without": []}
-    with TestClient(create_app(settings)) as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-
-        def submit() -> float:
-            started = time.perf_counter()
-            for number in range(calls):
-                body = submission(f"person-{number}", external_id=new_id().hex)
-                answer = client.post("/api/v1/erasure-requests", json=body)
-                assert answer.status_code in (200, 202), answer.text
-            return calls / (time.perf_counter() - started)
-
-        submit()
-        for turn in range(rounds):
-            order = ("with", "without") if turn % 2 else ("without", "with")
-            for how in order:
-                with _append_taken_out() if how == "without" else _untouched():
-                    rates[how].append(submit())
-    with_log, without = (statistics.median(rates[how]) for how in ("with", "without"))
-    return {"intake_with": with_log, "intake_without": without, "intake_ratio": with_log / without}
-
-
-@contextmanager
-def _append_taken_out() -> Iterator[None]:
-    """Every module that writes entries holds the function by its name."""
-    original = log.append
-    users = [
-        module
-        for name, module in list(sys.modules.items())
-        if name.startswith("app.") and getattr(module, "append", None) is original
-    ]
-    for module in users:
-        vars(module)["append"] = lambda *_, **__: None
-    try:
-        yield
-    finally:
-        for module in users:
-            vars(module)["append"] = original
-
-
-@contextmanager
-def _untouched() -> Iterator[None]:
-    yield
-
-
 def settings_for(database: Database, folder: Path) -> Settings:
     if database.is_sqlite:
         url = database.url.render_as_string()
@@ -246,7 +192,11 @@ def measure(dialect: str, size: int, *, quick: bool, log_only: bool) -> dict[str
         migrate.upgrade(database)
         taken: dict[str, Any] = {}
         if not log_only:
-            taken = intake(database, Path(folder), 4 if quick else 8, 40 if quick else 100)
+            taken = intake(
+                settings_for(database, Path(folder)),
+                rounds=2 if quick else 5,
+                seconds=2.0 if quick else 5.0,
+            )
             with database.write() as session:  # the log of the requests makes room for a long one
                 _empty(session, database.is_sqlite)
         fill(database, size)
@@ -307,8 +257,8 @@ def main() -> None:
     ]
     if not given.log_only:
         rows += [
-            ("intake a second", *(f"{row['intake_with']:.0f}" for row in results)),
-            ("intake with / without the log", *(f"{row['intake_ratio']:.3f}" for row in results)),
+            (f"{name} with / without the log", *(f"{row[f'{name}_ratio']:.3f}" for row in results))
+            for name in ("intake", "intake by one")
         ]
     print(table([f"{size:,} entries", *(row["database"] for row in results)], rows))
     if given.json:

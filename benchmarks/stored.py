@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,11 +14,14 @@ from app.audit import kinds
 from app.config import Settings
 from app.db import Database
 from app.erasure.tables import ErasureItem, ErasureRequest
+from app.ids import new_id
 from app.keys.scopes import ALL_SCOPES
 from app.keys.service import create_key, ensure_controller
 from app.runtime import Runtime
-from tests.erasure.factories import add_dataset, add_model, people
+from benchmarks.http_load import call
+from tests.erasure.factories import add_dataset, add_model, people, submission
 
+URL = "/api/v1/erasure-requests"
 PERSONS = 2_000
 CHUNK = 10_000
 YEARS = timedelta(days=3 * 365)
@@ -55,6 +59,17 @@ def prepared(settings: Settings, persons: int = PERSONS) -> Prepared:
             return Prepared(key, owner.id, model.id)
     finally:
         runtime.close()
+
+
+def submit(key: str) -> Callable[[int], bytes]:
+    """Every call is new, for one of the persons: with a case number and an idempotency key."""
+
+    def made(number: int) -> bytes:
+        case = new_id().hex
+        body = submission(f"person-{number % PERSONS}", external_id=case)
+        return call("POST", URL, key=key, body=body, Idempotency_Key=case)
+
+    return made
 
 
 def fill(database: Database, known: Prepared, count: int) -> None:
