@@ -25,7 +25,8 @@ def canonical_json(value: Any) -> bytes:
 
 def instant_text(value: datetime) -> str:
     """RFC 3339 in UTC, always with six decimals: `2026-01-31T12:00:00.000000Z`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Several times as fast as `strftime`, which pads no year.
+    return value.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _in_utc(value: datetime) -> datetime:
