@@ -46,6 +46,10 @@ def test_the_api_loads_no_celery_until_it_has_a_broker_to_ring() -> None:
     assert "celery" not in loaded_by("app.main")
 
 
+def test_the_api_loads_no_cryptography_until_something_is_signed_or_sealed() -> None:
+    assert "cryptography" not in loaded_by("app.main")
+
+
 def test_the_command_line_loads_the_web_framework_only_to_serve() -> None:
     assert "app" in loaded_by("app.cli")
     assert "starlette" not in loaded_by("client")
