@@ -11,6 +11,7 @@ from starlette.datastructures import State
 from starlette.middleware import Middleware
 
 from app import health, observability
+from app.arenas import share_one_arena
 from app.audit.endpoints import router as audit
 from app.audit.proof_endpoints import router as proofs
 from app.clock import utc_now
@@ -184,6 +185,7 @@ def furnish(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime: Runtime = app.state.runtime
     if threading.current_thread() is threading.main_thread():  # the process serves, and no test
+        share_one_arena()
         # What was loaded stays. Looking through it for garbage again and again would let calls
         # wait for a tenth of a second each time.
         gc.collect()
