@@ -7,13 +7,12 @@ would fail half-way.
 """
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -34,6 +33,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import DateTime, TypeDecorator
+
+if TYPE_CHECKING:
+    import sqlite3  # 2 MB that a process on PostgreSQL goes without
 
 # How long a writer waits for the lock before the caller is told to come back.
 WRITE_WAIT_SECONDS = 30.0
@@ -152,7 +154,7 @@ class Database:
             with self.engine.connect() as connection:
                 connection.rollback()
                 raw = connection.connection.driver_connection
-                assert isinstance(raw, sqlite3.Connection)
+                assert raw is not None
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def dispose(self) -> None:
@@ -200,7 +202,7 @@ def _prepare_sqlite(engine: Engine) -> None:
     turn = threading.Lock()
 
     @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, record: object) -> None:
+    def configure(connection: "sqlite3.Connection", record: object) -> None:
         connection.isolation_level = None  # transactions begin below, not by the driver's guess
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {int(WRITE_WAIT_SECONDS * 1000)}")

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import State
 from starlette.middleware import Middleware
 
+import app.http.without_pydantic_one  # noqa: F401
 from app import health, observability
 from app.arenas import share_one_arena
 from app.audit.endpoints import router as audit
