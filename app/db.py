@@ -103,7 +103,11 @@ class Base(DeclarativeBase):
 class Database:
     """One engine, and a session for each of the two ways of using it."""
 
-    def __init__(self, url: str | URL, *, pool_size: int = 20) -> None:
+    def __init__(
+        self, url: str | URL, *, pool_size: int = 20, page_cache_kib: int | None = None
+    ) -> None:
+        """`page_cache_kib`: how much of an SQLite file each connection may hold in memory; 2 MB if
+        nobody says."""
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = create_engine(
@@ -111,11 +115,14 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            # Else each of the connections that a rush once needed is used in turn ever after, and
+            # each fills its own caches and prepares every statement.
+            pool_use_lifo=True,
             hide_parameters=True,  # errors are logged, and a bound value may be a reference
         )
         if self.is_sqlite:
             _create_private(self.url.database)
-            _prepare_sqlite(self.engine)
+            _prepare_sqlite(self.engine, page_cache_kib)
         else:
             _keep_rows_out_of_errors(self.engine)
         # Objects stay readable after the commit, which happens at the edge, after the service ran.
@@ -196,7 +203,7 @@ def _say(connection: Connection, name: str, value: str) -> None:
         connection.info[name] = value
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, page_cache_kib: int | None) -> None:
     # Writers of one process queue here: threads that fight over SQLite's own lock back off
     # blindly and starve each other.
     turn = threading.Lock()
@@ -211,6 +218,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
         # What is deleted is overwritten: closing a case leaves no reference in the free pages.
         cursor.execute("PRAGMA secure_delete = ON")
+        if page_cache_kib is not None:
+            cursor.execute(f"PRAGMA cache_size = {-page_cache_kib}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
