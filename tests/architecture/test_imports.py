@@ -66,6 +66,10 @@ def test_the_api_loads_sqlite_only_where_that_is_the_database(tmp_path: Path) ->
     assert "sqlite3" in modules_after(opened.format(f"sqlite:///{tmp_path}/lotus.db"))
 
 
+def test_the_command_line_loads_alembic_only_to_migrate() -> None:
+    assert not loaded_by("app.cli") & {"alembic", "mako", "pygments"}
+
+
 def test_the_command_line_loads_the_web_framework_only_to_serve() -> None:
     assert "app" in loaded_by("app.cli")
     assert "starlette" not in loaded_by("client")
