@@ -3,8 +3,6 @@
 
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# Threads that each keep memory of their own would make an API process larger by a tenth.
-ENV MALLOC_ARENA_MAX=2
 
 # The lists in files of their own, so that only a change of a list installs it again.
 FROM base AS requirements
@@ -45,6 +43,8 @@ RUN pip install --no-deps /tmp/dist/*.whl
 USER 10001:10001
 
 FROM service AS worker
+# Threads that each keep memory of their own would make its processes larger. The API tells itself.
+ENV MALLOC_ARENA_MAX=2
 # Another source of PyTorch, such as https://download.pytorch.org/whl/cpu, which is far smaller.
 ARG PIP_EXTRA_INDEX_URL=
 COPY --from=requirements /requirements/worker.txt /tmp/

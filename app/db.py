@@ -7,13 +7,12 @@ would fail half-way.
 """
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -34,6 +33,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import DateTime, TypeDecorator
+
+if TYPE_CHECKING:
+    import sqlite3  # 2 MB that a process on PostgreSQL goes without
 
 # How long a writer waits for the lock before the caller is told to come back.
 WRITE_WAIT_SECONDS = 30.0
@@ -101,7 +103,11 @@ class Base(DeclarativeBase):
 class Database:
     """One engine, and a session for each of the two ways of using it."""
 
-    def __init__(self, url: str | URL, *, pool_size: int = 20) -> None:
+    def __init__(
+        self, url: str | URL, *, pool_size: int = 20, page_cache_kib: int | None = None
+    ) -> None:
+        """`page_cache_kib`: how much of an SQLite file each connection may hold in memory; 2 MB if
+        nobody says."""
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = create_engine(
@@ -109,11 +115,14 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            # Else each of the connections that a rush once needed is used in turn ever after, and
+            # each fills its own caches and prepares every statement.
+            pool_use_lifo=True,
             hide_parameters=True,  # errors are logged, and a bound value may be a reference
         )
         if self.is_sqlite:
             _create_private(self.url.database)
-            _prepare_sqlite(self.engine)
+            _prepare_sqlite(self.engine, page_cache_kib)
         else:
             _keep_rows_out_of_errors(self.engine)
         # Objects stay readable after the commit, which happens at the edge, after the service ran.
@@ -152,7 +161,7 @@ class Database:
             with self.engine.connect() as connection:
                 connection.rollback()
                 raw = connection.connection.driver_connection
-                assert isinstance(raw, sqlite3.Connection)
+                assert raw is not None
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def dispose(self) -> None:
@@ -194,13 +203,13 @@ def _say(connection: Connection, name: str, value: str) -> None:
         connection.info[name] = value
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, page_cache_kib: int | None) -> None:
     # Writers of one process queue here: threads that fight over SQLite's own lock back off
     # blindly and starve each other.
     turn = threading.Lock()
 
     @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, record: object) -> None:
+    def configure(connection: "sqlite3.Connection", record: object) -> None:
         connection.isolation_level = None  # transactions begin below, not by the driver's guess
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {int(WRITE_WAIT_SECONDS * 1000)}")
@@ -209,6 +218,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
         # What is deleted is overwritten: closing a case leaves no reference in the free pages.
         cursor.execute("PRAGMA secure_delete = ON")
+        if page_cache_kib is not None:
+            cursor.execute(f"PRAGMA cache_size = {-page_cache_kib}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -20,12 +20,12 @@ class Runtime:
     keyring: Keyring
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
+    def open(cls, settings: Settings, *, page_cache_kib: int | None = None) -> Self:
         _leave_no_core_dumps()
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         return cls(
             settings=settings,
-            database=Database(settings.effective_database_url),
+            database=Database(settings.effective_database_url, page_cache_kib=page_cache_kib),
             artifacts=ArtifactStore(settings.artifact_dir, settings.staging_dir),
             keyring=load_keyring(settings),
         )

@@ -1,33 +1,29 @@
 """The service's signing key: Ed25519, in a file or behind the URI of a KMS or an HSM.
 
 Whoever holds it can sign certificates and checkpoints of the audit log in the service's name, so
-only the process that seals opens it. Everyone else needs the public half.
+only the process that seals opens it. Everyone else needs the public half, and for that no
+`cryptography`: loading it makes a process 7 MB larger, so only what opens a key does.
 """
 
+import base64
 import hashlib
 import os
 import re
 import secrets
 from pathlib import Path
-from typing import Any, Protocol
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from typing import TYPE_CHECKING, Any, Protocol
 
 from app.config import Settings
 from app.disk import sync_folder
 from app.keyring import BadKey
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 PUBLIC_BYTES = 32
 SIGNATURE_BYTES = 64
+# What stands before the key in the SubjectPublicKeyInfo of every Ed25519 key (RFC 8410).
+_BEFORE_THE_KEY = bytes.fromhex("302a300506032b6570032100")
 # Two letters at least, so that no path passes for one.
 _URI = re.compile(r"([a-z][a-z0-9+.-]+):")
 _IN_A_FILE = "file2"
@@ -46,7 +42,7 @@ class Signer(Protocol):
 
 
 class FileSigner:
-    def __init__(self, private: Ed25519PrivateKey) -> None:
+    def __init__(self, private: "Ed25519PrivateKey") -> None:
         self._private = private
 
     @property
@@ -73,18 +69,26 @@ class RemoteSigner:
 
 def key_id(public: bytes) -> str:
     """SHA-256 of the key's DER SubjectPublicKeyInfo, in hexadecimal: from the PEM file alone."""
-    key = Ed25519PublicKey.from_public_bytes(public)
-    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(der).hexdigest()
+    return hashlib.sha256(_der(public)).hexdigest()
 
 
 def public_pem(public: bytes) -> str:
-    key = Ed25519PublicKey.from_public_bytes(public)
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+    encoded = base64.b64encode(_der(public)).decode("ascii")
+    return f"-----BEGIN PUBLIC KEY-----\n{encoded}\n-----END PUBLIC KEY-----\n"
+
+
+def _der(public: bytes) -> bytes:
+    if len(public) != PUBLIC_BYTES:
+        raise ValueError("an Ed25519 public key has 32 bytes")
+    return _BEFORE_THE_KEY + public
 
 
 def read_public_pem(content: bytes) -> bytes:
     """The 32 bytes of a PEM file; BadKey for anything but an Ed25519 public key."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         key = load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm):
@@ -121,9 +125,7 @@ def make_key(path: Path) -> bool:
     if path.exists():
         return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
+    pem = _new_pem()
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -140,7 +142,19 @@ def make_key(path: Path) -> bool:
     return True
 
 
+def _new_pem() -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    made = Ed25519PrivateKey.generate()
+    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 def _from_file(path: Path) -> Signer:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         private = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:

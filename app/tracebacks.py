@@ -4,13 +4,12 @@ The text of an exception that we did not write may hold a value: `KeyError('jane
 `Key (external_id)=(jane) already exists`. So only texts that cannot are shown.
 """
 
-import sqlite3
 import traceback
 
 from sqlalchemy.exc import DBAPIError
 
-# Their texts are the code's, or name modules; those of SQLite name tables and columns.
-_SAFE = (AssertionError, ImportError, sqlite3.Error)
+# Their texts are the code's, or name modules.
+_SAFE = (AssertionError, ImportError)
 # Exceptions of our own never have a caller's value formatted into them.
 _OURS = ("app.", "workers.", "client.", "migrations.")
 
@@ -49,12 +48,17 @@ def _said(error: BaseException) -> str:
     return _database_said(error)
 
 
+def _is_of_sqlite(error: BaseException) -> bool:
+    """Without loading SQLite's driver, which a process on PostgreSQL does not have."""
+    return any(kind.__module__ == "sqlite3" for kind in type(error).__mro__)
+
+
 def _database_said(error: BaseException | None) -> str:
     """The driver's code, and the constraint that was broken; its text may quote a row."""
     if error is None:
         return ""
-    if isinstance(error, sqlite3.Error):
-        return f": {error}"
+    if _is_of_sqlite(error):
+        return f": {error}"  # names tables and columns
     code = getattr(error, "sqlstate", None)
     if not isinstance(code, str):
         return ""

@@ -93,6 +93,15 @@ def test_the_database_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_connection_to_sqlite_holds_no_more_of_the_file_than_it_may(tmp_path: Path) -> None:
+    url, held = f"sqlite:///{tmp_path}/lotus.db", text("PRAGMA cache_size")
+    for given, said in ((None, -2000), (256, -256)):  # negative: in KiB, not in pages
+        opened = Database(url, page_cache_kib=given)
+        with opened.read() as session:
+            assert session.scalar(held) == said
+        opened.dispose()
+
+
 def test_bound_values_stay_out_of_errors(database: Database) -> None:
     with pytest.raises(Exception) as caught, database.write() as session:
         session.add(Controller(name=WHO, created_at=NOW))

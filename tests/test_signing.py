@@ -1,5 +1,6 @@
 """Where the signing key may lie, and what is refused."""
 
+import hashlib
 import subprocess
 import sys
 import types
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from securesystemslib.signer import SIGNER_FOR_URI_SCHEME
 
 from app.audit.memory import memory_of
@@ -42,6 +44,20 @@ def test_a_single_machine_makes_a_key_for_itself_once(tmp_path: Path) -> None:
     verify(first.public, second.sign(b"message"), b"message")
     memory = memory_of(settings(tmp_path))
     assert memory is not None and memory.path == path.with_name("signing.pem.checkpoint")
+
+
+def test_a_public_key_is_written_and_named_as_cryptography_does(tmp_path: Path) -> None:
+    opened = open_signer(settings(tmp_path))
+    assert opened is not None
+    key = Ed25519PublicKey.from_public_bytes(opened.public)
+    pem, der = (
+        key.public_bytes(form, PublicFormat.SubjectPublicKeyInfo)
+        for form in (Encoding.PEM, Encoding.DER)
+    )
+    assert public_pem(opened.public) == pem.decode()
+    assert key_id(opened.public) == hashlib.sha256(der).hexdigest()
+    with pytest.raises(ValueError, match="32 bytes"):
+        public_pem(opened.public[1:])
 
 
 def test_a_fleet_makes_no_key_and_signs_nothing_without_one(tmp_path: Path) -> None:

@@ -11,9 +11,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 # Printable ASCII without space and plus: the origin of a log, which is also the name of its key.
 ORIGIN = r"^[!-*,-~]{1,200}$"
 _ED25519 = b"\x01"
@@ -55,6 +52,10 @@ class SignedCheckpoint:
 
     def verify(self, public: bytes) -> bool:
         """Whether the key with these 32 bytes signed it."""
+        # Loaded here: `app.signing` says why.
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
         if self.key_hash != key_hash(self.checkpoint.origin, public):
             return False
         try:

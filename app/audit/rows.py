@@ -5,7 +5,6 @@ differ from what was written and still mean the same, and a million rows would t
 """
 
 import json
-import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -58,6 +57,8 @@ def raw(column: Any) -> Any:
 
 def is_unreadable(error: OperationalError) -> bool:
     """SQLite refuses to hand out a text that is none."""
+    import sqlite3  # where PostgreSQL is used, nothing else loads it
+
     return isinstance(error.orig, sqlite3.OperationalError) and "decode" in str(error.orig)
 
 

@@ -13,9 +13,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from app.cli.output import AsJson, Failure, console, print_json
 from app.config import Settings
+from app.db import Database
 from app.http.problems import Problem
 from app.keyring import BadKey
-from app.migrate import Busy, UnknownRevision, upgrade
 from app.revisions import is_current
 from app.runtime import Runtime
 from app.service_role import BadRole, grant
@@ -48,16 +48,28 @@ def open_runtime(*, up_to_date: bool) -> Runtime:
     try:
         runtime = Runtime.open(settings)
         if up_to_date or settings.is_single_machine:
-            upgrade(runtime.database)
+            _upgrade(runtime.database)
         elif not is_current(runtime.database):
             raise Failure("the database is not at this version's tables: run `lotus migrate`")
-    except (BadKey, Busy, OSError, UnknownRevision) as error:
+    except (BadKey, OSError) as error:
         raise Failure(str(error)) from None
     except DBAPIError as error:
         raise Failure(f"the database cannot be used: {error.orig}") from None
     except ArgumentError:
         raise Failure("LOTUS_DATABASE_URL is not a database URL") from None
     return runtime
+
+
+def _upgrade(database: Database) -> None:
+    if is_current(database):
+        return
+    # 10 MB that a service which is up to date would carry along as long as it runs.
+    from app.migrate import Busy, UnknownRevision, upgrade
+
+    try:
+        upgrade(database)
+    except (Busy, UnknownRevision) as error:
+        raise Failure(str(error)) from None
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from app.cli.output import AsJson, Failure, console, plain, print_json
 from app.config import Settings
 from app.keyring import BadKey
 from app.opendsr import certificate
-from app.opendsr.certificate import NotSetUp, Seal
+from app.opendsr.certificate import Seal
+from app.opendsr.key_files import NotSetUp, host_of, own_path, paths_of
 
 opendsr = typer.Typer(help="The OpenDSR interface.", no_args_is_help=True)
 
@@ -62,7 +63,7 @@ def show_certificate(
 
 
 def _has_none_yet(settings: Settings) -> bool:
-    own = certificate.own_path(settings)
+    own = own_path(settings)
     return settings.opendsr_key is None and settings.is_single_machine and not own.exists()
 
 
@@ -71,8 +72,8 @@ def _create(settings: Settings) -> None:
         if not settings.is_single_machine:
             raise Failure("LOTUS_OPENDSR_KEY and LOTUS_OPENDSR_CERTIFICATE must name the files")
         return  # loading makes it
-    domain = certificate.host_of(settings) or certificate.OWN_DOMAIN
-    certificate.make_files(settings.opendsr_key, certificate.paths_of(settings)[0], domain)
+    domain = host_of(settings) or certificate.OWN_DOMAIN
+    certificate.make_files(settings.opendsr_key, paths_of(settings)[0], domain)
 
 
 def _replace(settings: Settings, *, new_key: bool) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.doctor.findings import Finding, counted, ok, problem, warning
 from app.keyring import BadKey, Keyring, load_keyring
-from app.opendsr.certificate import own_path
+from app.opendsr.key_files import own_path
 from app.registry import pseudonym_keys
 from app.signing import key_path
 

@@ -6,7 +6,7 @@ from app.config import Settings
 from app.doctor.findings import Finding, ok, problem, warning
 from app.keyring import BadKey
 from app.opendsr import certificate
-from app.opendsr.certificate import NotSetUp
+from app.opendsr.key_files import NotSetUp, own_path
 
 SOON = timedelta(days=30)
 RENEW = "Put a new certificate in place: docs/opendsr.md. It is read without a restart."
@@ -15,7 +15,7 @@ RENEW = "Put a new certificate in place: docs/opendsr.md. It is read without a r
 def signing(settings: Settings, *, now: datetime) -> Finding:
     """Makes nothing: a single machine has a key once OpenDSR was first asked for."""
     if settings.opendsr_key is None and not (
-        settings.is_single_machine and certificate.own_path(settings).exists()
+        settings.is_single_machine and own_path(settings).exists()
     ):
         return ok("opendsr", "not used")
     try:

@@ -1,6 +1,5 @@
 """A limit on how long reading may take, so that a scrape never becomes the database's burden."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ def limited(session: Session, seconds: float) -> Iterator[None]:
         yield
         return
     connection = session.connection().connection.driver_connection
-    assert isinstance(connection, sqlite3.Connection)
+    assert connection is not None
     end = time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
     try:

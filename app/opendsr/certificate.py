@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,15 +27,12 @@ from cryptography.hazmat.primitives.serialization import (
 from app.config import Settings
 from app.disk import sync_folder
 from app.keyring import BadKey
+from app.opendsr.key_files import NotSetUp, host_of, own_path, paths_of, previous_path
 
 FEWEST_BITS = 2048
 OWN_DOMAIN = "localhost"
 VALID_FOR = timedelta(days=825)
 KEY, CERTIFICATE = "LOTUS_OPENDSR_KEY", "LOTUS_OPENDSR_CERTIFICATE"
-
-
-class NotSetUp(Exception):
-    """A fleet whose processes were given no key: none of them may invent one."""
 
 
 @dataclass(frozen=True)
@@ -98,26 +94,6 @@ def load(settings: Settings, *, make: bool = True) -> Seal:
     if domain is None or domain not in used.names:
         raise BadKey(f"{CERTIFICATE} is not issued to {domain or 'any domain'}")
     return Seal(domain, used, {one.fingerprint: one for one in served}, key)
-
-
-def paths_of(settings: Settings) -> list[Path]:
-    """Of the certificates: the first is the one in use."""
-    if settings.opendsr_certificate is not None:
-        return [Path(one.strip()) for one in settings.opendsr_certificate.split(",")]
-    return [own_path(settings), previous_path(settings)] if settings.is_single_machine else []
-
-
-def own_path(settings: Settings) -> Path:
-    return settings.key_dir / "opendsr.pem"
-
-
-def previous_path(settings: Settings) -> Path:
-    return settings.key_dir / "opendsr-previous.pem"
-
-
-def host_of(settings: Settings) -> str | None:
-    """The domain that the settings name, without a port."""
-    return urlsplit(settings.public_url).hostname if settings.public_url else None
 
 
 def make_own(settings: Settings) -> bool:

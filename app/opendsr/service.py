@@ -3,6 +3,7 @@
 import base64
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import select
@@ -20,7 +21,6 @@ from app.ids import controller_id, model_id
 from app.keyring import Keyring
 from app.keys.auth import Caller
 from app.opendsr import answers
-from app.opendsr.certificate import Seal
 from app.opendsr.errors import (
     NotPending,
     NotYourRequest,
@@ -39,13 +39,16 @@ from app.webhooks import service as callbacks
 from app.webhooks.addresses import RefusedUrl, read_url
 from app.webhooks.service import CallbackUrlRefused
 
+if TYPE_CHECKING:
+    from app.opendsr.certificate import Seal
+
 
 def submission_of(
     request: DataSubjectRequest,
     extension: OwnExtension,
     caller: Caller,
     version: Version,
-    seal: Seal,
+    seal: "Seal",
     settings: Settings,
     *,
     digest: bytes,
@@ -134,7 +137,7 @@ def rehearse(
     submission: Submission,
     request: DataSubjectRequest,
     body: bytes,
-    seal: Seal,
+    seal: "Seal",
     *,
     now: datetime,
 ) -> Rehearsal:

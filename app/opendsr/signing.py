@@ -4,12 +4,15 @@ service."""
 import logging
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.config import Settings
 from app.keyring import BadKey
 from app.observability import fields
-from app.opendsr import certificate
-from app.opendsr.certificate import NotSetUp, Seal
+from app.opendsr.key_files import NotSetUp, paths_of
+
+if TYPE_CHECKING:
+    from app.opendsr.certificate import Seal
 
 log = logging.getLogger("lotus.opendsr")
 
@@ -17,10 +20,10 @@ __all__ = ["NotSetUp", "seal_of"]
 
 _Stamp = tuple[tuple[str, int, int], ...]
 _lock = threading.Lock()
-_read: dict[tuple[object, ...], tuple[_Stamp, Seal]] = {}
+_read: dict[tuple[object, ...], "tuple[_Stamp, Seal]"] = {}
 
 
-def seal_of(settings: Settings) -> Seal:
+def seal_of(settings: Settings) -> "Seal":
     """NotSetUp, or BadKey for files that cannot be used. While files are being replaced, key and
     certificate may not fit: then the seal that was read before goes on."""
     name = (
@@ -38,6 +41,8 @@ def seal_of(settings: Settings) -> Seal:
         kept = _read.get(name)
         if kept is not None and kept[0] == stamp:
             return kept[1]
+        from app.opendsr import certificate  # `key_files` says why not before
+
         try:
             seal = certificate.load(settings)
         except BadKey as error:
@@ -52,7 +57,7 @@ def seal_of(settings: Settings) -> Seal:
 
 
 def _stamp(settings: Settings) -> _Stamp:
-    paths = certificate.paths_of(settings)
+    paths = paths_of(settings)
     if settings.opendsr_key is not None:
         paths.append(settings.opendsr_key)
     return tuple(_state(path) for path in paths)

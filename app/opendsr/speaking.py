@@ -5,7 +5,7 @@ back until its bytes are complete; those very bytes are signed and sent.
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,10 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.config import Settings
 from app.http.problems import MEDIA_TYPE
 from app.keyring import BadKey
-from app.opendsr.certificate import Seal
 from app.opendsr.errors import OpenDsrNotSetUp, translated
 from app.opendsr.signing import NotSetUp, seal_of
 from app.opendsr.versions import Version, spoken_on
+
+if TYPE_CHECKING:
+    from app.opendsr.certificate import Seal
 
 _JSON = b"application/json"
 _REPLACED = (b"content-type", b"content-length", b"cache-control")
@@ -55,7 +57,7 @@ class Speaking:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _seal(self) -> Seal | None:
+    def _seal(self) -> "Seal | None":
         try:
             return seal_of(self.settings)
         except (NotSetUp, BadKey):
@@ -69,7 +71,7 @@ def signed(version: Version, domain: str, signature: str) -> Headers:
     ]
 
 
-def require_seal(settings: Settings) -> Seal:
+def require_seal(settings: Settings) -> "Seal":
     """Before anything is done whose answer could not be signed."""
     try:
         return seal_of(settings)

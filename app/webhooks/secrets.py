@@ -7,12 +7,13 @@ so that nobody who can write to the database can give one endpoint another's sec
 
 import base64
 import secrets
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from app.keyring import Keyring
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
@@ -38,6 +39,8 @@ def seal(keyring: Keyring, endpoint: UUID, secret: bytes) -> bytes:
 
 
 def unseal(keyring: Keyring, endpoint: UUID, sealed: bytes) -> bytes:
+    from cryptography.exceptions import InvalidTag
+
     try:
         return _cipher(keyring).decrypt(
             sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], endpoint.bytes
@@ -46,7 +49,10 @@ def unseal(keyring: Keyring, endpoint: UUID, sealed: bytes) -> bytes:
         raise SecretUnreadable from None
 
 
-def _cipher(keyring: Keyring) -> AESGCM:
+def _cipher(keyring: Keyring) -> "AESGCM":
+    # Loaded here: `app.signing` says why.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
     return AESGCM(keyring.digest("webhook-secrets", b""))
 
 

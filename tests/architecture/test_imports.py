@@ -16,7 +16,12 @@ ONLY_IN_FUNCTIONS = {"scipy", "sklearn"}
 
 def loaded_by(module: str, environment: dict[str, str] | None = None) -> set[str]:
     """Top-level names in `sys.modules` after a fresh interpreter has imported `module`."""
-    program = f"import {module}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    return {name.split(".")[0] for name in modules_after(f"import {module}", environment)}
+
+
+def modules_after(program: str, environment: dict[str, str] | None = None) -> set[str]:
+    """Names in `sys.modules` at the end, without those that are marked as not to be had."""
+    program += "; import sys; print(*(name for name, module in sys.modules.items() if module))"
     output = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -44,6 +49,25 @@ def test_what_supervises_runs_never_loads_what_runs_compute_with(module: str) ->
 
 def test_the_api_loads_no_celery_until_it_has_a_broker_to_ring() -> None:
     assert "celery" not in loaded_by("app.main")
+
+
+def test_the_api_loads_no_cryptography_until_something_is_signed_or_sealed() -> None:
+    assert "cryptography" not in loaded_by("app.main")
+
+
+def test_the_api_loads_no_pydantic_1_and_fastapi_does_without() -> None:
+    loaded = modules_after("from app.main import prepare_app; prepare_app().openapi()")
+    assert "pydantic" in loaded and "pydantic.v1" not in loaded
+
+
+def test_the_api_loads_sqlite_only_where_that_is_the_database(tmp_path: Path) -> None:
+    opened = "import app.main; from app.db import Database; Database('{}').engine.dialect"
+    assert "sqlite3" not in modules_after(opened.format("postgresql+psycopg://nowhere/lotus"))
+    assert "sqlite3" in modules_after(opened.format(f"sqlite:///{tmp_path}/lotus.db"))
+
+
+def test_the_command_line_loads_alembic_only_to_migrate() -> None:
+    assert not loaded_by("app.cli") & {"alembic", "mako", "pygments"}
 
 
 def test_the_command_line_loads_the_web_framework_only_to_serve() -> None:

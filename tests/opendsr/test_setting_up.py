@@ -18,7 +18,7 @@ from app.doctor import opendsr as doctor
 from app.doctor.findings import Level
 from app.keyring import BadKey
 from app.main import create_app
-from app.opendsr import certificate
+from app.opendsr import certificate, key_files
 from app.opendsr.signing import seal_of
 from tests.cli.conftest import Result, environment, lotus, lotus_here
 from tests.conftest import MakeKey
@@ -70,7 +70,7 @@ def test_a_single_machine_makes_a_key_for_itself_once_and_says_that_it_is_its_ow
     seal = seal_of(alone)
     assert (seal.domain, seal.certificate.is_self_signed) == ("localhost", True)
     assert "controllers refuse it" in caplog.text
-    path = certificate.own_path(alone)
+    path = key_files.own_path(alone)
     assert path.stat().st_mode & 0o077 == 0
     assert certificate.load(alone).certificate == seal.certificate
     found = doctor.signing(alone, now=now())
