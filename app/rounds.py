@@ -1,15 +1,16 @@
 """Questions that come at the same time, answered together.
 
 What costs is the way to the database and back, and not the row: sixteen calls that each look up a
-key cost sixteen ways, and one look for all of them costs one. Nobody waits in order to be joined by
-others: who finds nobody at work is answered at once, and who comes while all are at work waits for
-the next round, together with whoever else comes.
+key cost sixteen ways, and one look for all of them costs one. Who finds nobody at work is answered
+at once, and who comes while all are at work waits for the next round, together with whoever else
+comes.
 
 An answer is never older than its question. So what held when a call came still holds in its answer:
 a key that was revoked before opens nothing.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
@@ -18,6 +19,9 @@ from weakref import WeakKeyDictionary
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
+
+# How long a round says anything about the next one.
+REMEMBERED_SECONDS = 0.1
 
 _Waiting = list[tuple[Question, "asyncio.Future[Answer]"]]
 
@@ -30,6 +34,12 @@ class Rounds(Generic[Question, Answer]):
     Questions of one `group` are answered by one round after the other; groups do not wait for each
     other, unless there are more than `threads`. Without groups, as many rounds as there are threads
     may be on their way.
+
+    After a round of several the next one waits until as many have come, but no longer than that
+    round took, nor than `linger` seconds: callers who were answered together come back one after
+    the other, and the first of them would else have a round for himself, every other time. Who
+    comes alone again and again never waits. What a group was like is remembered, so there must not
+    be endlessly many.
     """
 
     def __init__(
@@ -39,8 +49,10 @@ class Rounds(Generic[Question, Answer]):
         name: str,
         most: int,
         threads: int,
+        linger: float = 0.0,
     ) -> None:
         self._answer = answer
+        self._linger = linger
         self._most = most
         self._at_once = threads
         self._name = name
@@ -60,31 +72,43 @@ class Rounds(Generic[Question, Answer]):
             own = groups[group] = _Group()
         future: asyncio.Future[Answer] = loop.create_future()
         own.waiting.append((question, future))
+        if own.enough is not None and len(own.waiting) >= own.together:
+            own.enough.set()
         if own.at_work < (self._at_once if group is None else 1):
             own.at_work += 1
             # What is logged in a round belongs to no single call.
-            task = loop.create_task(self._work(groups, group, own), context=Context())
+            task = loop.create_task(self._work(own), context=Context())
             own.tasks.add(task)  # the loop itself would forget it
             task.add_done_callback(own.tasks.discard)
         return await future
 
-    async def _work(
-        self,
-        groups: "dict[Hashable, _Group[Question, Answer]]",
-        name: Hashable,
-        own: "_Group[Question, Answer]",
-    ) -> None:
+    async def _work(self, own: "_Group[Question, Answer]") -> None:
+        loop = asyncio.get_running_loop()
         # Between the last look at who waits and the end of work nothing else runs, so nobody can
         # come in between and be forgotten.
         try:
             while own.waiting:
+                if loop.time() < own.ended + REMEMBERED_SECONDS:
+                    await self._wait_for_others(own)
                 some = own.waiting[: self._most]
                 del own.waiting[: self._most]
+                began = loop.time()
                 await self._one_round(some)
+                own.together, own.ended = len(some), loop.time()
+                own.took = own.ended - began
         finally:
             own.at_work -= 1
-            if not own.at_work and not own.waiting:
-                del groups[name]
+
+    async def _wait_for_others(self, own: "_Group[Question, Answer]") -> None:
+        if self._linger and len(own.waiting) < own.together:
+            own.enough = asyncio.Event()
+            try:
+                async with asyncio.timeout(min(own.took, self._linger)):
+                    await own.enough.wait()
+            except TimeoutError:
+                pass
+            finally:
+                own.enough = None
 
     async def _one_round(self, some: "_Waiting[Question, Answer]") -> None:
         loop = asyncio.get_running_loop()
@@ -119,4 +143,7 @@ class _Group(Generic[Question, Answer]):
     def __init__(self) -> None:
         self.waiting: _Waiting[Question, Answer] = []
         self.at_work = 0
+        # Of the last round: how many they were, how long it took and when it ended.
+        self.together, self.took, self.ended = 0, 0.0, -math.inf
+        self.enough: asyncio.Event | None = None
         self.tasks: set[asyncio.Task[None]] = set()

@@ -12,11 +12,11 @@ from app.rounds import Rounds
 class Slow:
     """Doubles numbers, a round at a time, each as soon as it is let."""
 
-    def __init__(self, threads: int = 1, most: int = 100) -> None:
+    def __init__(self, threads: int = 1, most: int = 100, linger: float = 0.0) -> None:
         self.rounds: list[list[int]] = []
         self.begun = threading.Semaphore(0)
         self.let = threading.Semaphore(0)
-        rounds = Rounds(self._answer, name="test", threads=threads, most=most)
+        rounds = Rounds(self._answer, name="test", threads=threads, most=most, linger=linger)
         self.ask, self.close = rounds.ask, rounds.close
 
     def _answer(self, numbers: Sequence[int]) -> list[int | Exception]:
@@ -84,6 +84,30 @@ def test_groups_do_not_wait_for_each_other_and_each_goes_one_round_at_a_time() -
         slow.let.release(3)
         assert await asyncio.gather(*asked) == [2, 4, 6, 8]
         assert slow.rounds[2] == [3]
+
+    asyncio.run(run())
+
+
+def test_after_a_round_of_several_the_next_waits_for_as_many_and_not_for_ever() -> None:
+    slow = Slow(linger=30.0)
+
+    async def ask(*numbers: int) -> list[int]:
+        asked = asyncio.gather(*(slow.ask(number) for number in numbers))
+        await wait_for(slow.begun)
+        await asyncio.sleep(0.3)  # which is how long the next one will wait
+        slow.let.release()
+        return await asked
+
+    async def run() -> None:
+        assert await ask(1, 2, 3) == [2, 4, 6]
+        first = asyncio.create_task(slow.ask(4))
+        await asyncio.sleep(0.02)
+        assert len(slow.rounds) == 1
+        assert await ask(5, 6) == [10, 12] and await first == 8
+        assert slow.rounds[1:] == [[4, 5, 6]]
+        assert await ask(7) == [14]  # nobody else came
+        assert await ask(8) == [16]
+        assert slow.rounds[2:] == [[7], [8]]
 
     asyncio.run(run())
 

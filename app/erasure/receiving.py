@@ -38,6 +38,8 @@ log = logging.getLogger("lotus.erasure")
 TOGETHER = 50
 # A controller whose models are just being registered keeps its own calls waiting, and no others.
 THREADS = 8
+# Enough for as many calls as one round answers to be read.
+LINGER_SECONDS = 0.05
 
 # Another transaction was in the way, of this process or another one (PostgreSQL): it took what this
 # one waited for, or both waited for each other.
@@ -71,7 +73,7 @@ class Reception:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._rounds: Rounds[Call, RequestDetail] = Rounds(
-            self._round, name="intake", most=TOGETHER, threads=THREADS
+            self._round, name="intake", most=TOGETHER, threads=THREADS, linger=LINGER_SECONDS
         )
 
     async def take(self, call: Call) -> RequestDetail:
