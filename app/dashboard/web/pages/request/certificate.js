@@ -114,7 +114,7 @@ async function attempt(looked, page, does) {
 
 /** That somebody read it is an entry of the log, so it is fetched once, and only when asked for. */
 async function fetched(one, looked) {
-  looked.bundle ??= await (await call("GET", `/certificates/${encodeURIComponent(one.id)}`)).text();
+  looked.bundle ??= await (await call("GET", `/certificates/${encodeURIComponent(one.id)}`)).text;
   return looked.bundle;
 }
 
