@@ -146,7 +146,8 @@ function reveal(made, title) {
     h(
       "p",
       null,
-      `${made.name}: it is shown here and never again. The service keeps only a digest of it.`,
+      h("bdi", null, made.name),
+      ": it is shown here and never again. The service keeps only a digest of it.",
     ),
     h(
       "div",

@@ -85,7 +85,9 @@ export function attention({ requests, paused_models, callbacks, runs, workers })
     ...workers
       .filter((one) => !one.alive)
       .map((one) => [
-        `The worker ${one.name} was last heard of `,
+        "The worker ",
+        h("strong", null, one.name),
+        " was last heard of ",
         time(one.last_heard_at, { form: "relative" }),
         ".",
       ]),

@@ -61,7 +61,7 @@ export function messagesCard(messages, again) {
   return h(
     "section",
     { class: "card" },
-    h("h2", null, "Messages to receivers"),
+    explained("messages"),
     items.length === 0
       ? empty("Nobody had to be told of this request.")
       : table({
