@@ -1,13 +1,12 @@
 """`/dashboard/`: one page and its files. They hold no data and need no key; what they show comes
 from the API, with the session of whoever looks."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, HTTPException, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from app.dashboard import plotly
 from app.dashboard.files import bundle
+from app.dashboard.packing import is_known, takes_gzip
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,35 +30,31 @@ _FOR_EVER = {
 }
 
 
-@router.get("/")
-@router.get("/dashboard")
+_READ = ["GET", "HEAD"]
+
+
+@router.api_route("/", methods=_READ)
+@router.api_route("/dashboard", methods=_READ)
 def lead_to_dashboard() -> RedirectResponse:
     # Relative, so that it follows neither the Host header nor a prefix that a proxy took away.
     return RedirectResponse("dashboard/", status_code=307)
 
 
-@router.get("/dashboard/")
-def dashboard(if_none_match: Annotated[str | None, Header()] = None) -> Response:
+@router.api_route("/dashboard/", methods=_READ)
+def dashboard(request: Request) -> Response:
     found = bundle()
-    tag = f'"{found.version}"'
-    headers = {**_PAGE_HEADERS, "ETag": tag, "Cache-Control": "no-cache"}
-    if if_none_match is not None and tag in if_none_match:
-        return Response(status_code=304, headers=headers)
-    return Response(found.page.content, media_type=found.page.media_type, headers=headers)
+    headers = {**_PAGE_HEADERS, "Cache-Control": "no-cache"}
+    return found.page.answer(request, found.version, headers)
 
 
-@router.get("/dashboard/files/{version}/" + plotly.PATH)
-def plotly_script(
-    version: str,
-    if_none_match: Annotated[str | None, Header()] = None,
-    accept_encoding: Annotated[str, Header()] = "",
-) -> Response:
+@router.api_route("/dashboard/files/{version}/" + plotly.PATH, methods=_READ)
+def plotly_script(request: Request, version: str) -> Response:
     if version != bundle().version:
         raise HTTPException(404)
-    smaller = "gzip" in accept_encoding
+    smaller = takes_gzip(request)
     tag = f'"plotly-{plotly.plotly_version()}{"-gzip" if smaller else ""}"'
     headers = {**_FOR_EVER, "ETag": tag, "Vary": "Accept-Encoding"}
-    if if_none_match is not None and tag in if_none_match:
+    if is_known(request, tag):
         return Response(status_code=304, headers=headers)
     kind = "text/javascript; charset=utf-8"
     if not smaller:
@@ -68,10 +63,10 @@ def plotly_script(
     return Response(plotly.compressed(), media_type=kind, headers=headers)
 
 
-@router.get("/dashboard/files/{version}/{path:path}")
-def dashboard_file(version: str, path: str) -> Response:
+@router.api_route("/dashboard/files/{version}/{path:path}", methods=_READ)
+def dashboard_file(request: Request, version: str, path: str) -> Response:
     found = bundle()
     file = found.files.get(path) if version == found.version else None
     if file is None:
         raise HTTPException(404)
-    return Response(file.content, media_type=file.media_type, headers=_FOR_EVER)
+    return file.answer(request, version, _FOR_EVER)

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from app.dashboard.packing import File
 from app.dashboard.plotly import plotly_version
 
 _TYPES = {
@@ -16,12 +17,6 @@ _TYPES = {
     "svg": "image/svg+xml",
 }
 _INDEX = "index.html"
-
-
-@dataclass(frozen=True)
-class File:
-    content: bytes
-    media_type: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,9 @@ def bundle() -> Bundle:
 
 def _walk(folder: Traversable, below: str) -> Iterator[tuple[str, File]]:
     for one in folder.iterdir():
+        # What an editor leaves lying is none of ours, and may lead anywhere.
+        if one.name.startswith("."):
+            continue
         path = below + one.name
         if one.is_dir():
             yield from _walk(one, path + "/")

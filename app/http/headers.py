@@ -8,6 +8,9 @@ _UNLESS_SAID = [
     (b"cache-control", b"no-store"),
     # No answer is a page, but for those that say so.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    # Nor a picture or a script of another page, which may be of the same site: a neighbour's
+    # host or port, whose calls the cookie of a session goes along with.
+    (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
 

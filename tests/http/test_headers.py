@@ -23,6 +23,8 @@ def test_every_answer_says_that_its_type_is_what_it_says_and_that_no_cache_may_k
         assert answer.headers.get_list("Content-Security-Policy") == [
             "default-src 'none'; frame-ancestors 'none'"
         ]
+        # Nor does a page of another origin get at them as a picture or a script, cookie and all.
+        assert answer.headers.get_list("Cross-Origin-Resource-Policy") == ["same-origin"]
 
 
 def test_no_answer_sends_a_caller_to_a_host_that_the_call_named(api: TestClient) -> None:

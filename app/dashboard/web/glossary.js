@@ -17,6 +17,15 @@ export const GLOSSARY = {
     means: "Open, and not late, and the legal period ends within seven days.",
   },
   open: { name: "Open", means: "Neither completed nor cancelled nor refused." },
+  by_state: {
+    name: "Requests by state",
+    means: "How many requests are in each state now, those that have ended among them.",
+  },
+  messages: {
+    name: "Messages to receivers",
+    means:
+      "Callbacks that tell of changes. What waits is tried again for 72 hours, and then given up.",
+  },
   due: {
     name: "Due",
     means: "When the legal period ends, with the extension and the pauses that count now.",

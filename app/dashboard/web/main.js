@@ -3,31 +3,34 @@
 import { open as logInPage } from "./pages/login.js";
 import { Refusal, Unreachable, whenSignedOut } from "./parts/api.js";
 import { connection } from "./parts/connection.js";
+import { leave, whenLeft } from "./parts/leaving.js";
 import { Router } from "./parts/router.js";
 import * as sessions from "./parts/session.js";
-import { announce, shell } from "./parts/shell.js";
+import { shell } from "./parts/shell.js";
 import { ROUTES } from "./routes.js";
 
 const AGAIN_MS = 3_000;
 
-const frame = shell(ROUTES, leave);
+const frame = shell(ROUTES, () => leave());
 const router = new Router(ROUTES, frame, (page) => logInPage(page, () => router.go()));
 
-async function leave() {
-  try {
-    await sessions.logOut();
-  } catch (error) {
-    announce(error.message);
-    return;
-  }
-  location.hash = "#/";
-  router.go();
-}
+whenLeft(() => router.go());
 
 whenSignedOut(() => {
   if (!sessions.session()) return;
   sessions.forget();
   router.go();
+});
+
+sessions.whenChangedElsewhere(async () => {
+  const before = sessions.session();
+  try {
+    await sessions.resume();
+  } catch {
+    // The next call finds out.
+    return;
+  }
+  if (before || sessions.session()) router.go();
 });
 
 let waiting = 0;

@@ -44,8 +44,8 @@ export function open(page) {
 /** @returns {Promise<{ text?: string, refusal?: Refusal }>} */
 async function checkpoint(signal) {
   try {
-    const answer = await call("GET", "/audit/checkpoint", { signal, headers: { Accept: "*/*" } });
-    return { text: await answer.text() };
+    const { text } = await call("GET", "/audit/checkpoint", { signal, headers: { Accept: "*/*" } });
+    return { text };
   } catch (error) {
     if (!(error instanceof Refusal) || ![404, 409].includes(error.status)) throw error;
     return { refusal: error };

@@ -2,7 +2,7 @@
 
 import { Refusal } from "../parts/api.js";
 import { h } from "../parts/h.js";
-import { logIn } from "../parts/session.js";
+import { logIn, wasLost } from "../parts/session.js";
 import { length } from "../parts/time.js";
 
 /**
@@ -46,6 +46,8 @@ export function open(page, done) {
     h(
       "form",
       { class: "card log-in", on: { submit } },
+      wasLost() &&
+        h("p", { role: "status" }, "Your session has ended, or its key was revoked. Log in again."),
       h("label", { for: "key" }, "API key"),
       field,
       h(

@@ -10,6 +10,7 @@ import { overVersionsCard } from "./model/over_versions.js";
 import { standing } from "./model/standing.js";
 import { Charts } from "../charts/charts.js";
 import { badge } from "../parts/badge.js";
+import { can } from "../parts/session.js";
 
 const PACE_MS = 5_000;
 const REST_MS = 20_000;
@@ -36,7 +37,7 @@ export function open(page) {
         versions: versions.items,
         more: versions.next_cursor !== null,
         pulls: await reader.read(`${path}/recipients?limit=200`),
-        rechecks: await reader.read(`${path}/rechecks?limit=20`),
+        rechecks: can("requests:read") ? await reader.read(`${path}/rechecks?limit=20`) : null,
         rollbacks: await reader.read(`${path}/rollbacks?limit=20`),
       };
       of = model;
@@ -60,7 +61,7 @@ export function open(page) {
         overVersionsCard(versions, reports, charts),
         policyCard(model),
         pullsCard(pulls),
-        recheckCard(rechecks.items),
+        recheckCard(rechecks?.items ?? null),
         rollbacksCard(rollbacks.items),
       ];
     },

@@ -26,10 +26,10 @@ export function open(page) {
   // Filled in by what the reader of the page does here, such as a check of the certificate.
   const kept = {};
 
-  async function look(reader) {
+  async function look(reader, told) {
     const request = await reader.read(path);
-    // What follows changes with the request, or slowly.
-    if (request !== of || Date.now() - readAt > REST_MS) {
+    // What follows changes with the request, or slowly, but for what a run and the sealer do.
+    if (told || request !== of || Date.now() - readAt > REST_MS) {
       rest = {
         entries: can("audit:read") ? await allEntries(reader, id) : null,
         runs: await itsRuns(reader, request),
@@ -41,7 +41,12 @@ export function open(page) {
       };
       of = request;
       readAt = Date.now();
-    }
+    } else if (isMoving({ request, ...rest }))
+      rest = {
+        ...rest,
+        runs: await itsRuns(reader, request),
+        certificates: await reader.read(`${path}/certificates`),
+      };
     return { request, ...rest };
   }
 
@@ -63,7 +68,14 @@ export function open(page) {
         messagesCard(found.messages, again),
       ];
     },
-    { stream: `${path}/events`, event: "request" },
+    { stream: `${path}/events`, event: "request", restless: isMoving },
+  );
+}
+
+/** Whether something goes on that the request itself does not show. */
+function isMoving({ request, certificates }) {
+  return (
+    request.state === "running" || certificates.items.some(({ state }) => state === "unsigned")
   );
 }
 

@@ -6,6 +6,7 @@ import { badge } from "../parts/badge.js";
 import { due } from "../parts/due.js";
 import { h, link } from "../parts/h.js";
 import { idLink } from "../parts/id.js";
+import { ModelNames } from "../parts/models.js";
 import { can } from "../parts/session.js";
 import { empty } from "../parts/states.js";
 import { table } from "../parts/table.js";
@@ -19,11 +20,10 @@ const before = new Map();
 /** @param {import("../parts/page.js").Page} page */
 export function open(page) {
   const chosen = new Map();
-  let models = null;
+  const models = new ModelNames();
   const again = page.watch(
     async (reader) => {
-      if (models === null && can("registry:read"))
-        models = (await reader.tryRead("/models?limit=200")).data?.items ?? [];
+      await models.look(reader);
       return reader.read(pathOf(page.query));
     },
     (found) => {
@@ -34,7 +34,7 @@ export function open(page) {
         pages(found, page.query),
       ];
     },
-    { around: (inside) => [filterForm(page.query, models ?? []), inside] },
+    { around: (inside) => [filterForm(page.query, models), inside] },
   );
 }
 

@@ -4,13 +4,13 @@ import { badge, verdictBadge } from "../parts/badge.js";
 import { select } from "../parts/fields.js";
 import { h, link, queryText } from "../parts/h.js";
 import { idLink } from "../parts/id.js";
+import { ModelNames } from "../parts/models.js";
 import { pagesOf } from "../parts/pages.js";
-import { can } from "../parts/session.js";
 import { empty } from "../parts/states.js";
 import { table } from "../parts/table.js";
 import { term } from "../parts/term.js";
 import { length, time } from "../parts/time.js";
-import { say, STATES } from "../words.js";
+import { plain, say, STATES } from "../words.js";
 import { METHODS } from "../words/runs.js";
 
 const RUN_STATES = [
@@ -26,40 +26,38 @@ const RUN_STATES = [
 
 /** @param {import("../parts/page.js").Page} page */
 export function open(page) {
-  let names = new Map();
+  const models = new ModelNames();
   const { query } = page;
   page.watch(
     async (reader) => {
-      if (can("registry:read")) {
-        const { data } = await reader.tryRead("/models?limit=200");
-        names = new Map(data?.items.map((one) => [one.id, one.name]) ?? []);
-      }
+      await models.look(reader);
       const { state, model, cursor } = Object.fromEntries(query);
       return reader.read(`/runs?${queryText({ state, model, cursor, limit: "50" })}`);
     },
-    (found) => [list(found.items, names, query), pagesOf("runs", query, found.next_cursor)],
-    { around: (inside) => [filter(query, names), inside] },
+    (found) => [list(found.items, models.names, query), pagesOf("runs", query, found.next_cursor)],
+    { around: (inside) => [filter(query, models), inside] },
   );
 }
 
-function filter(query, names) {
+function filter(query, models) {
   const change = ({ target }) => {
     const { cursor: _, ...rest } = Object.fromEntries(query);
     location.hash = link("runs", { ...rest, [target.name]: target.value });
   };
-  const models = [...names];
+  const model = query.get("model") ?? "";
+  const state = query.get("state") ?? "";
+  const states = RUN_STATES.includes(state) || !state ? RUN_STATES : [...RUN_STATES, state];
+  const choices = models.choices(model);
   return h(
     "form",
     { class: "card filter", on: { submit: (event) => event.preventDefault() } },
-    select("State", "state", [["", "Any"], ...RUN_STATES.map((one) => [one, STATES[one][0]])], {
-      value: query.get("state") ?? "",
-      on: { change },
-    }),
-    models.length > 0 &&
-      select("Model", "model", [["", "Any"], ...models], {
-        value: query.get("model") ?? "",
-        on: { change },
-      }),
+    select(
+      "State",
+      "state",
+      [["", "Any"], ...states.map((one) => [one, STATES[one]?.[0] ?? plain(one)])],
+      { value: state, on: { change } },
+    ),
+    choices.length > 0 && select("Model", "model", choices, { value: model, on: { change } }),
   );
 }
 

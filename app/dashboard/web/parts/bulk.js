@@ -6,6 +6,7 @@ import { badge } from "./badge.js";
 import { ask, show } from "./dialog.js";
 import { h, render } from "./h.js";
 import { idLink } from "./id.js";
+import { session } from "./session.js";
 
 /**
  * @param {import("./actions.js").Action} action
@@ -65,6 +66,7 @@ async function carryOutAll(action, rows, body, done) {
     if (!dialog.open) break;
     tell(`${results.length} of ${rows.length} done.`);
     results.push([row, await carryOutOne(action, row, body)]);
+    if (!session()) return;
   }
   stop.remove();
   const bad = results.filter(([, result]) => result.className === "late").length;

@@ -4,6 +4,23 @@ import { Refusal } from "./api.js";
 import { h, render } from "./h.js";
 
 let count = 0;
+/** Those that are open, and belong to the page they were opened on. */
+const open = new Set();
+
+/** Of a page that is left. What must not be lost stays: see `show`. */
+export function closeAll() {
+  for (const dialog of open) dialog.close();
+}
+
+function put(dialog, stays) {
+  if (!stays) open.add(dialog);
+  dialog.addEventListener("close", () => {
+    open.delete(dialog);
+    dialog.remove();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
 
 /**
  * A dialog with a form. It stays open while `submit` is under way and if that is refused.
@@ -22,7 +39,7 @@ export function ask({ title, what, fields = [], action, danger = false, submit }
   const button = h("button", { type: "submit", class: danger ? "danger" : "primary" }, action);
   const dialog = h(
     "dialog",
-    { "aria-labelledby": heading, on: { close: () => dialog.remove() } },
+    { "aria-labelledby": heading },
     h(
       "form",
       { on: { submit: go } },
@@ -50,11 +67,13 @@ export function ask({ title, what, fields = [], action, danger = false, submit }
     } catch (problem) {
       render(error, told(problem));
       button.disabled = false;
+      // Whoever went on meanwhile has to know as well, but for whom the log-in tells it.
+      if (!dialog.open && problem.status !== 401)
+        show(`Not done: ${title}`, h("div", { role: "alert" }, told(problem)));
     }
   }
 
-  document.body.append(dialog);
-  dialog.showModal();
+  put(dialog, false);
 }
 
 /** @param {Error} problem @returns {import("./h.js").Child} */
@@ -75,10 +94,19 @@ export function told(problem) {
 
 /** A dialog that only shows something. @param {string} title @param {...import("./h.js").Child} inside */
 export function show(title, ...inside) {
+  return shown(title, inside, false);
+}
+
+/** The same, for what is shown once: it stays whatever page comes, and whoever is logged out. */
+export function showOnce(title, ...inside) {
+  return shown(title, inside, true);
+}
+
+function shown(title, inside, stays) {
   const heading = `dialog-${++count}`;
   const dialog = h(
     "dialog",
-    { "aria-labelledby": heading, on: { close: () => dialog.remove() } },
+    { "aria-labelledby": heading },
     h(
       "div",
       { class: "inside" },
@@ -91,7 +119,6 @@ export function show(title, ...inside) {
       ),
     ),
   );
-  document.body.append(dialog);
-  dialog.showModal();
+  put(dialog, stays);
   return dialog;
 }

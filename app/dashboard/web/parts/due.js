@@ -1,6 +1,7 @@
 /** The date that counts for the law, and how near it is. */
 
 import { h } from "./h.js";
+import { now } from "./now.js";
 import { time } from "./time.js";
 
 const NEAR_MS = 7 * 86_400_000;
@@ -21,6 +22,6 @@ export function due(request) {
     );
   if (request.clock_paused_since)
     return h("span", null, "clock stands still, ", time(request.due_at, { form: "date" }));
-  const near = Date.parse(request.due_at) - Date.now() < NEAR_MS;
+  const near = Date.parse(request.due_at) - now() < NEAR_MS;
   return h("span", { class: near && "near" }, "due ", time(request.due_at, { form: "relative" }));
 }

@@ -53,12 +53,13 @@ export function textarea(label, name, props = {}, hint) {
 
 /** @param {string} local of a field `datetime-local` @returns {string | null} RFC 3339, in UTC */
 export function toInstant(local) {
-  return local ? new Date(local).toISOString().replace(/\.\d+Z$/, "Z") : null;
+  const at = new Date(local || NaN);
+  return isNaN(at) ? null : at.toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 /** @param {string | null} iso @returns {string} for a field `datetime-local` */
 export function toLocal(iso) {
-  if (!iso) return "";
-  const at = new Date(iso);
+  const at = new Date(iso || NaN);
+  if (isNaN(at) || at.getUTCFullYear() > 9998) return "";
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -12,7 +12,7 @@ const VALUE = Symbol("value");
 const KEPT = Symbol("kept");
 const SVG = "http://www.w3.org/2000/svg";
 // Where an address may lead: this page, this service, or a file that was made here.
-const ADDRESS = /^(#|\.{0,2}\/(?![/\\])|blob:)/;
+const ADDRESS = /^(#|\.{0,2}\/(?![/\\])|blob:)[^\0-\x20]*$/;
 
 /** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
 

@@ -25,6 +25,8 @@ export function poll({ look, failed, signal, pace = () => null }) {
   let looking = false;
   let again = false;
   let failures = 0;
+  /** Until when the service asked not to be called, but by a person who wants to know. */
+  let quietUntil = 0;
 
   async function turn() {
     if (signal.aborted) return;
@@ -49,10 +51,8 @@ export function poll({ look, failed, signal, pace = () => null }) {
     } catch (error) {
       if (signal.aborted) return 0;
       if (error instanceof Unreachable || (error instanceof Refusal && error.status >= 500)) {
-        const pause =
-          error instanceof Refusal && error.retryAfter !== null
-            ? error.retryAfter * 1000
-            : backOff(failures++);
+        const asked = error instanceof Refusal && error.retryAfter !== null;
+        const pause = asked ? quiet(error.retryAfter * 1000) : backOff(failures++);
         connection.lost(pause, turn);
         return pause;
       }
@@ -63,7 +63,7 @@ export function poll({ look, failed, signal, pace = () => null }) {
         return HIDDEN_MS;
       }
       if (error.status === 429) {
-        const pause = Math.max((error.retryAfter ?? 10) * 1000, SEEN_MS);
+        const pause = quiet(Math.max((error.retryAfter ?? 10) * 1000, SEEN_MS));
         connection.slowed(pause, turn);
         return pause;
       }
@@ -73,8 +73,16 @@ export function poll({ look, failed, signal, pace = () => null }) {
     }
   }
 
-  document.addEventListener("visibilitychange", () => !document.hidden && turn(), { signal });
-  window.addEventListener("online", turn, { signal });
+  function quiet(ms) {
+    quietUntil = performance.now() + ms;
+    return ms;
+  }
+
+  const woken = () => {
+    if (!document.hidden && performance.now() >= quietUntil) turn();
+  };
+  document.addEventListener("visibilitychange", woken, { signal });
+  window.addEventListener("online", woken, { signal });
   signal.addEventListener("abort", () => clearTimeout(timer));
   turn();
   return turn;

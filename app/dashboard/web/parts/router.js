@@ -1,5 +1,6 @@
 /** The address after `#` says which page is shown, so that every page can be linked. */
 
+import { closeAll } from "./dialog.js";
 import { h } from "./h.js";
 import { Page } from "./page.js";
 import { lacksScope } from "./states.js";
@@ -56,6 +57,7 @@ export class Router {
   async go() {
     const { path, query } = parse(location.hash);
     this.leaving.abort();
+    closeAll();
     this.leaving = new AbortController();
     const { signal } = this.leaving;
     const found = this.find(path);

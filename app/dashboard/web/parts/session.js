@@ -12,6 +12,24 @@ import { get, Refusal, send } from "./api.js";
 
 /** @type {Session | null} */
 let present = null;
+let lost = false;
+
+// All windows of this browser share one cookie: what one of them does to it concerns the others.
+const windows = new BroadcastChannel("lotus-session");
+
+/** @param {() => void} does what happens when another window has logged in or out */
+export function whenChangedElsewhere(does) {
+  windows.onmessage = does;
+}
+
+/** The service let the browser in, and the next call does not show it. */
+export class NotKept extends Error {
+  constructor() {
+    super(
+      "The key is valid, and the browser did not keep the session. Either it takes no cookies from this address, or it holds another one of that name, or the service is to be called by https.",
+    );
+  }
+}
 
 /** @returns {Session | null} */
 export function session() {
@@ -27,6 +45,7 @@ export function can(scope) {
 export async function resume() {
   try {
     present = await get("/session", { logIn: true });
+    lost = false;
   } catch (error) {
     if (!(error instanceof Refusal) || error.status !== 401) throw error;
     present = null;
@@ -36,7 +55,9 @@ export async function resume() {
 
 /** @param {string} key an API key, which is kept nowhere here @returns {Promise<Session>} */
 export async function logIn(key) {
-  present = await send("POST", "/session", { key }, { logIn: true });
+  await send("POST", "/session", { key }, { logIn: true });
+  if (!(await resume())) throw new NotKept();
+  windows.postMessage("in");
   return present;
 }
 
@@ -48,9 +69,17 @@ export async function logOut() {
     if (!(error instanceof Refusal) || error.status !== 401) throw error;
   }
   present = null;
+  lost = false;
+  windows.postMessage("out");
 }
 
 /** The session has ended by itself. */
 export function forget() {
   present = null;
+  lost = true;
+}
+
+/** @returns {boolean} whether that is why nobody is logged in */
+export function wasLost() {
+  return lost;
 }

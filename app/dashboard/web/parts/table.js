@@ -25,24 +25,27 @@ export function table({ caption, columns, rows, key, chosen = () => false }) {
     { class: "table-wrap" },
     h(
       "table",
-      { class: "stacked" },
+      // Said once more, since browsers forget it of a table that is laid out as cards.
+      { class: "stacked", role: "table" },
       h("caption", { class: "unseen" }, caption),
       h(
         "thead",
-        null,
+        { role: "rowgroup" },
         h(
           "tr",
-          null,
-          shown.map((column) => h("th", { scope: "col", class: kind(column) }, column.name)),
+          { role: "row" },
+          shown.map((column) =>
+            h("th", { scope: "col", role: "columnheader", class: kind(column) }, column.name),
+          ),
         ),
       ),
       h(
         "tbody",
-        null,
+        { role: "rowgroup" },
         rows.map((row) =>
           h(
             "tr",
-            { key: key(row), data: chosen(row) ? { chosen: "" } : {} },
+            { key: key(row), role: "row", data: chosen(row) ? { chosen: "" } : {} },
             shown.map((column) => cell(column, row)),
           ),
         ),
@@ -55,7 +58,12 @@ function cell(column, row) {
   const label = column.label ?? (typeof column.name === "string" ? column.name : null);
   return h(
     column.head ? "th" : "td",
-    { scope: column.head && "row", class: kind(column), "data-label": label || null },
+    {
+      scope: column.head && "row",
+      role: column.head ? "rowheader" : "cell",
+      class: kind(column),
+      "data-label": label || null,
+    },
     h("div", { class: "cell" }, column.cell(row)),
   );
 }

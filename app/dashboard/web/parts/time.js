@@ -2,6 +2,7 @@
  *  lengths in words. */
 
 import { h } from "./h.js";
+import { now } from "./now.js";
 
 const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
@@ -64,7 +65,7 @@ function tell(element) {
   const iso = element.dateTime;
   const at = new Date(iso);
   const full = ({ date: DATE, precise: PRECISE }[element.dataset.form] ?? DATE_TIME).format(at);
-  const away = relative((at.getTime() - Date.now()) / 1000);
+  const away = relative((at.getTime() - now()) / 1000);
   const shown = { relative: away, both: `${full}, ${away}` }[element.dataset.form] ?? full;
   if (element.textContent !== shown) element.textContent = shown;
 }

@@ -9,7 +9,7 @@ const TEXT = new TextEncoder();
 
 /** The newest signed head. @param {AbortSignal} signal @returns {Promise<{ text: string, note: any, said: string }>} */
 export async function signedHead(signal) {
-  const text = await (await call("GET", "/audit/checkpoint", { signal, headers: ANY })).text();
+  const { text } = await call("GET", "/audit/checkpoint", { signal, headers: ANY });
   const { items } = await get("/signing-keys", { signal });
   const note = readNote(text);
   return { text, note, said: await headSigned(note, await Promise.all(items.map(readKey))) };
@@ -84,7 +84,7 @@ function fromHex(text) {
  * @returns {Promise<number>} how many come after the head
  */
 export async function checkEntries(path, head, { signal, done }) {
-  const text = await (await call("GET", path, { signal })).text();
+  const { text } = await call("GET", path, { signal });
   const exact = parseExact(text).items;
   const { items } = JSON.parse(text);
   let later = 0;

@@ -1,10 +1,11 @@
 /** Making, rotating and revoking a key. A key is shown once, and is kept nowhere here. */
 
 import { send } from "../../parts/api.js";
-import { ask, show } from "../../parts/dialog.js";
+import { ask, showOnce } from "../../parts/dialog.js";
 import { input, select, toInstant } from "../../parts/fields.js";
 import { h } from "../../parts/h.js";
 import { copyable } from "../../parts/id.js";
+import { now } from "../../parts/now.js";
 import { session } from "../../parts/session.js";
 import { announce } from "../../parts/shell.js";
 import { time } from "../../parts/time.js";
@@ -64,7 +65,7 @@ export function askToMake(again) {
     submit: async (values) => {
       const made = await send("POST", "/keys", bodyOf(values));
       again();
-      showOnce(made, "The new key");
+      reveal(made, "The new key");
     },
   });
 }
@@ -80,7 +81,7 @@ function bodyOf({ name, life, until, ...boxes }) {
 
 function endOf(life, until) {
   if (life === "") return null;
-  if (life !== "other") return new Date(Date.now() + Number(life) * DAY_MS).toISOString();
+  if (life !== "other") return new Date(now() + Number(life) * DAY_MS).toISOString();
   if (!until) throw new Error("Say when the key ends.");
   return toInstant(until);
 }
@@ -109,7 +110,7 @@ export function askToRotate(key, again) {
       const made = await send("POST", `/keys/${encodeURIComponent(key.id)}/rotate`, {
         overlap_seconds: Number(overlap),
       });
-      showOnce(made, "The successor");
+      reveal(made, "The successor");
       if (!own) again();
     },
   });
@@ -139,13 +140,14 @@ export function askToRevoke(key, again) {
 }
 
 /** @param {any} made @param {string} title */
-function showOnce(made, title) {
-  const dialog = show(
+function reveal(made, title) {
+  const dialog = showOnce(
     title,
     h(
       "p",
       null,
-      `${made.name}: it is shown here and never again. The service keeps only a digest of it.`,
+      h("bdi", null, made.name),
+      ": it is shown here and never again. The service keeps only a digest of it.",
     ),
     h(
       "div",

@@ -43,7 +43,7 @@ export function keysCard(keys, again) {
 
 function name(row) {
   return [
-    row.name,
+    h("bdi", { class: "name" }, row.name),
     row.id === session()?.key.id && h("span", { class: "under" }, "you are logged in with it"),
     h("span", { class: "under id" }, `${row.prefix}…`),
     row.made_by &&

@@ -3,8 +3,8 @@
 import { fact, facts } from "../../parts/facts.js";
 import { h } from "../../parts/h.js";
 import { short } from "../../parts/id.js";
-import { logOut, session } from "../../parts/session.js";
-import { announce } from "../../parts/shell.js";
+import { leave } from "../../parts/leaving.js";
+import { session } from "../../parts/session.js";
 import { explained } from "../../parts/term.js";
 import { time } from "../../parts/time.js";
 import { SCOPES } from "../../words/keys.js";
@@ -16,8 +16,8 @@ export function sessionCard() {
     { class: "card" },
     explained("session", "This browser"),
     facts(
-      fact("Key", key.name, " ", h("span", { class: "id", title: key.id }, short(key.id))),
-      fact("Controller", controller.name),
+      fact("Key", h("bdi", null, key.name), " ", h("span", { class: "id", title: key.id }, short(key.id))),
+      fact("Controller", h("bdi", null, controller.name)),
       fact("Logged in until", expires ? time(expires, { form: "both" }) : "–"),
     ),
     h("h3", { class: "below" }, "What it may do"),
@@ -29,17 +29,7 @@ export function sessionCard() {
     h(
       "div",
       { class: "row below" },
-      h("button", { type: "button", on: { click: leave } }, "Log out of this browser"),
+      h("button", { type: "button", on: { click: () => leave() } }, "Log out of this browser"),
     ),
   );
-}
-
-async function leave() {
-  try {
-    await logOut();
-  } catch (error) {
-    announce(error.message);
-    return;
-  }
-  location.hash = "#/";
 }

@@ -3,6 +3,7 @@
 import { badge, mark } from "../../parts/badge.js";
 import { h, svg } from "../../parts/h.js";
 import { copyable, idLink } from "../../parts/id.js";
+import { now } from "../../parts/now.js";
 import { can } from "../../parts/session.js";
 import { empty } from "../../parts/states.js";
 import { explained } from "../../parts/term.js";
@@ -138,5 +139,5 @@ function isBefore(one, other, versions) {
 function insideWindow(version, { policy }, versions) {
   const taken = versions.filter((one) => wasCurrent(one) && isBefore(version, one, versions));
   const first = Math.min(...taken.map((one) => Date.parse(one.published_at)));
-  return first + policy.rollback_days * DAY_MS > Date.now();
+  return first + policy.rollback_days * DAY_MS > now();
 }

@@ -4,6 +4,7 @@ import { ERRORS, say } from "../../words.js";
 import { send } from "../../parts/api.js";
 import { ask } from "../../parts/dialog.js";
 import { h } from "../../parts/h.js";
+import { now } from "../../parts/now.js";
 import { counted } from "../../parts/number.js";
 import { can } from "../../parts/session.js";
 import { announce } from "../../parts/shell.js";
@@ -11,7 +12,7 @@ import { time } from "../../parts/time.js";
 
 /** The pause is told of until a run comes to a verdict, also once it is over. */
 export function isPaused(paused) {
-  return Boolean(paused) && Date.parse(paused.until) > Date.now();
+  return Boolean(paused) && Date.parse(paused.until) > now();
 }
 
 /** @param {any} model @param {() => void} again */

@@ -21,7 +21,7 @@ export function pullsCard({ items, next_cursor: more }) {
           rows: items,
           key: (row) => row.key + row.version,
           columns: [
-            { name: "Key", head: true, cell: (row) => row.name },
+            { name: "Key", head: true, cell: (row) => h("bdi", null, row.name) },
             {
               name: "Key id",
               minor: true,

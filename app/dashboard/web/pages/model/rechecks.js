@@ -5,39 +5,41 @@ import { TRIGGERS } from "../../words/runs.js";
 import { mark } from "../../parts/badge.js";
 import { h } from "../../parts/h.js";
 import { number } from "../../parts/number.js";
-import { empty } from "../../parts/states.js";
+import { empty, lacksScope } from "../../parts/states.js";
 import { table } from "../../parts/table.js";
 import { explained, term } from "../../parts/term.js";
 import { time } from "../../parts/time.js";
 
-/** @param {any[]} rechecks newest first */
+/** @param {any[] | null} rechecks newest first; null, if the key may not read them */
 export function recheckCard(rechecks) {
   return h(
     "section",
     { class: "card" },
     explained("recheck", "Re-checks"),
-    rechecks.length === 0
-      ? empty("None yet: they begin once a case is completed and a later version is published.")
-      : table({
-          caption: "Re-checks",
-          rows: rechecks,
-          key: (row) => row.id,
-          columns: [
-            { name: "When", head: true, cell: (row) => time(row.finished_at ?? row.created_at) },
-            { name: "Version", number: true, cell: (row) => row.version.number },
-            { name: "Looked at", minor: true, cell: (row) => say(TRIGGERS, row.trigger) },
-            { name: "Result", cell: result },
-            { name: "Cases", number: true, cell: (row) => row.case_count },
-            {
-              name: term("pooled_change"),
-              label: "Change",
-              cell: (row) =>
-                row.pooled
-                  ? `${number(row.pooled.difference)}, at least ${number(row.pooled.lower_99)}`
-                  : "–",
-            },
-          ],
-        }),
+    rechecks === null
+      ? lacksScope("requests:read")
+      : rechecks.length === 0
+        ? empty("None yet: they begin once a case is completed and a later version is published.")
+        : table({
+            caption: "Re-checks",
+            rows: rechecks,
+            key: (row) => row.id,
+            columns: [
+              { name: "When", head: true, cell: (row) => time(row.finished_at ?? row.created_at) },
+              { name: "Version", number: true, cell: (row) => row.version.number },
+              { name: "Looked at", minor: true, cell: (row) => say(TRIGGERS, row.trigger) },
+              { name: "Result", cell: result },
+              { name: "Cases", number: true, cell: (row) => row.case_count },
+              {
+                name: term("pooled_change"),
+                label: "Change",
+                cell: (row) =>
+                  row.pooled
+                    ? `${number(row.pooled.difference)}, at least ${number(row.pooled.lower_99)}`
+                    : "–",
+              },
+            ],
+          }),
   );
 }
 

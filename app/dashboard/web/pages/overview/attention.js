@@ -4,7 +4,7 @@ import { say, ERRORS } from "../../words.js";
 import { icon } from "../../parts/badge.js";
 import { h, link } from "../../parts/h.js";
 import { idLink } from "../../parts/id.js";
-import { relative, time } from "../../parts/time.js";
+import { time } from "../../parts/time.js";
 
 const PERSON = {
   awaiting_approval: "awaiting approval",
@@ -30,19 +30,18 @@ export function headline({ requests, workers, queue, paused, audit }) {
   if (queue.waiting_items > 0 && !able)
     return line("bad", "Requests wait, and no worker that could do them is alive.");
   const first = requests.next_due[0];
-  const until = first
-    ? ` The next is due ${relative((Date.parse(first.due_at) - Date.now()) / 1000)}.`
-    : "";
+  const until = first ? [" The next is due ", time(first.due_at, { form: "relative" }), "."] : [];
   if (requests.due_soon > 0)
     return line(
       "warn",
-      `No request is late, and ${count(requests.due_soon, "is", "are")} due within a week.${until}`,
+      `No request is late, and ${count(requests.due_soon, "is", "are")} due within a week.`,
+      ...until,
     );
   if (requests.open === 0) return line("good", "No request is open.");
-  return line("good", `No request is late or due within a week.${until}`);
+  return line("good", "No request is late or due within a week.", ...until);
 }
 
-function line(level, text) {
+function line(level, ...text) {
   return h(
     "p",
     { class: "verdict-line", data: { level } },
@@ -86,7 +85,9 @@ export function attention({ requests, paused_models, callbacks, runs, workers })
     ...workers
       .filter((one) => !one.alive)
       .map((one) => [
-        `The worker ${one.name} was last heard of `,
+        "The worker ",
+        h("strong", null, one.name),
+        " was last heard of ",
         time(one.last_heard_at, { form: "relative" }),
         ".",
       ]),

@@ -13,7 +13,7 @@ export function byState(counts) {
   return h(
     "section",
     { class: "card" },
-    h("h2", null, "Requests by state"),
+    explained("by_state"),
     some.length === 0
       ? empty("No request was ever received.")
       : h(
@@ -60,7 +60,7 @@ export function callbacksCard({ waiting, failed }) {
   return h(
     "section",
     { class: "card" },
-    h("h2", null, "Messages to receivers"),
+    explained("messages"),
     facts(
       fact("Waiting", h("span", { class: "number" }, waiting)),
       fact("Given up", h("span", { class: "number" }, failed)),

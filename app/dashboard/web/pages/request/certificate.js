@@ -14,7 +14,7 @@ import { statementOf, verify } from "../../parts/verify.js";
 import { statementView } from "./statement.js";
 
 /**
- * @typedef {{ bundle?: string, shown?: boolean, checks?: { name: string, held: boolean, what: string }[], problem?: Error }} Looked
+ * @typedef {{ bundle?: string, shown?: boolean, busy?: boolean, checks?: { name: string, held: boolean, what: string }[], problem?: Error }} Looked
  *
  * @param {any} request
  * @param {any[]} certificates
@@ -102,19 +102,22 @@ function certificateView(one, holds, request, looked, page) {
   ];
 }
 
+/** One at a time, of each certificate: a second click comes while the first is under way. */
 async function attempt(looked, page, does) {
-  looked.problem = undefined;
+  if (looked.busy) return;
+  Object.assign(looked, { busy: true, problem: undefined });
   try {
     await does();
   } catch (problem) {
     looked.problem = problem;
   }
+  looked.busy = false;
   page.redraw();
 }
 
 /** That somebody read it is an entry of the log, so it is fetched once, and only when asked for. */
 async function fetched(one, looked) {
-  looked.bundle ??= await (await call("GET", `/certificates/${encodeURIComponent(one.id)}`)).text();
+  looked.bundle ??= await (await call("GET", `/certificates/${encodeURIComponent(one.id)}`)).text;
   return looked.bundle;
 }
 

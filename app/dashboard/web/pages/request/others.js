@@ -3,10 +3,9 @@
 import { plain } from "../../words.js";
 import { send } from "../../parts/api.js";
 import { badge } from "../../parts/badge.js";
-import { told } from "../../parts/dialog.js";
+import { ask } from "../../parts/dialog.js";
 import { h } from "../../parts/h.js";
 import { idLink, short } from "../../parts/id.js";
-import { counted } from "../../parts/number.js";
 import { announce } from "../../parts/shell.js";
 import { empty } from "../../parts/states.js";
 import { table } from "../../parts/table.js";
@@ -32,7 +31,7 @@ export function recipientsCard({ items, complete }) {
           rows: items,
           key: (row) => row.key + row.model,
           columns: [
-            { name: "Key", head: true, cell: (row) => row.name },
+            { name: "Key", head: true, cell: (row) => h("bdi", null, row.name) },
             { name: "Model", cell: (row) => idLink(row.model, row.model_name) },
             { name: "Versions", cell: (row) => row.numbers.join(", ") },
             { name: "Last pulled", cell: (row) => time(row.last_at) },
@@ -62,7 +61,7 @@ export function messagesCard(messages, again) {
   return h(
     "section",
     { class: "card" },
-    h("h2", null, "Messages to receivers"),
+    explained("messages"),
     items.length === 0
       ? empty("Nobody had to be told of this request.")
       : table({
@@ -96,15 +95,27 @@ export function messagesCard(messages, again) {
 }
 
 function replay(row, again) {
-  async function click({ target }) {
-    target.disabled = true;
-    try {
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "small",
+      "aria-label": `Send ${row.event} again`,
+      on: { click: () => askToReplay(row, again) },
+    },
+    "Send again",
+  );
+}
+
+function askToReplay(row, again) {
+  ask({
+    title: "Send the message again",
+    what: h("p", null, `${row.event} goes to the same receiver once more, with the same id.`),
+    action: "Send again",
+    submit: async () => {
       await send("POST", `/webhooks/deliveries/${encodeURIComponent(row.id)}/replay`);
-      announce(`${counted(1, "message")} will be sent again`);
+      announce("The message will be sent again");
       again();
-    } catch (problem) {
-      target.after(h("span", { class: "late" }, told(problem)));
-    }
-  }
-  return h("button", { type: "button", class: "small", on: { click } }, "Send again");
+    },
+  });
 }

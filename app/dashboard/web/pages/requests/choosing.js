@@ -1,6 +1,6 @@
 /** What can be done to all rows that are chosen. */
 
-import { possible } from "../../parts/actions.js";
+import { ACTIONS, possible } from "../../parts/actions.js";
 import { askForMany } from "../../parts/bulk.js";
 import { h } from "../../parts/h.js";
 
@@ -12,7 +12,8 @@ import { h } from "../../parts/h.js";
 export function bulkBar(chosen, page, again) {
   if (chosen.size === 0) return null;
   const rows = [...chosen.values()];
-  const actions = new Set(rows.flatMap((row) => possible(row.state)));
+  const found = new Set(rows.flatMap((row) => possible(row.state)));
+  const actions = ACTIONS.filter((one) => found.has(one));
   const done = () => {
     chosen.clear();
     page.redraw();
@@ -22,7 +23,7 @@ export function bulkBar(chosen, page, again) {
     "div",
     { class: "card bulk row", role: "group", "aria-label": "Chosen requests", key: "bulk" },
     h("strong", null, `${rows.length} chosen`),
-    [...actions].map((action) =>
+    actions.map((action) =>
       h(
         "button",
         {
@@ -48,7 +49,7 @@ export function bulkBar(chosen, page, again) {
       },
       "Choose none",
     ),
-    actions.size === 0 &&
+    actions.length === 0 &&
       h(
         "span",
         { class: "hint" },

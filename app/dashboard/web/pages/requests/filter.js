@@ -4,15 +4,35 @@ import { API } from "../../parts/api.js";
 import { OPEN } from "../../parts/codes.js";
 import { input, select, toInstant, toLocal } from "../../parts/fields.js";
 import { h, link, queryText } from "../../parts/h.js";
+import { now } from "../../parts/now.js";
 import { STATES } from "../../words.js";
 
 const ALL = [...OPEN, "completed", "cancelled", "refused"];
 const NAMES = ["state", "due", "model", "regulation", "updated_since", "external_id"];
 const DAY_MS = 86_400_000;
+const DUE = [
+  ["", "Any time"],
+  ["overdue", "Late"],
+  ["2", "Within 2 days"],
+  ["7", "Within 7 days"],
+  ["14", "Within 14 days"],
+];
+const LAWS = [
+  ["", "Any"],
+  ["gdpr", "GDPR"],
+  ["ccpa", "CCPA"],
+];
 
-/** The filter as it stands in the address, without the place in the list. @param {URLSearchParams} query */
+/**
+ * The filter as it stands in the address, without the place in the list. Anybody can write an
+ * address: a day that is none, or that no field could show, is left out.
+ * @param {URLSearchParams} query
+ */
 export function sourceOf(query) {
-  return Object.fromEntries(NAMES.map((name) => [name, query.getAll(name)]));
+  const found = Object.fromEntries(NAMES.map((name) => [name, query.getAll(name)]));
+  found.due = found.due.filter((one) => DUE.some(([value]) => value === one));
+  found.updated_since = found.updated_since.filter((one) => toLocal(one) !== "");
+  return found;
 }
 
 /** @param {URLSearchParams} query of the page @returns {Record<string, any>} of the API */
@@ -27,7 +47,7 @@ function filterOf(query) {
   if (due === "overdue") return { ...others, state: states, overdue: "true" };
   if (!(days > 0)) return { ...others, state: states };
   // The end of that day, so that the pages of one list ask the same.
-  const end = (Math.floor(Date.now() / DAY_MS) + 1 + days) * DAY_MS;
+  const end = (Math.floor(now() / DAY_MS) + 1 + days) * DAY_MS;
   return {
     ...others,
     state: states.length > 0 ? states : OPEN,
@@ -43,11 +63,14 @@ export function pathOf(query) {
 
 /**
  * @param {URLSearchParams} query
- * @param {any[]} models to choose from
+ * @param {import("../../parts/models.js").ModelNames} models to choose from
  */
 export function filterForm(query, models) {
-  const now = sourceOf(query);
-  const states = now.state.join(",");
+  const found = sourceOf(query);
+  const states = found.state.join(",");
+  const [law = ""] = found.regulation;
+  const [model = ""] = found.model;
+  const choices = models.choices(model);
   const known = states === "" || states === "open" || ALL.includes(states);
 
   function go({ currentTarget }) {
@@ -76,7 +99,7 @@ export function filterForm(query, models) {
       },
       input("Case number", "external_id", {
         type: "search",
-        value: now.external_id[0] ?? "",
+        value: found.external_id[0] ?? "",
         placeholder: "exact",
         autocomplete: "off",
       }),
@@ -91,35 +114,12 @@ export function filterForm(query, models) {
         ],
         { value: states },
       ),
-      select(
-        "Due",
-        "due",
-        [
-          ["", "Any time"],
-          ["overdue", "Late"],
-          ["2", "Within 2 days"],
-          ["7", "Within 7 days"],
-          ["14", "Within 14 days"],
-        ],
-        { value: now.due[0] ?? "" },
-      ),
-      models.length > 0 &&
-        select("Model", "model", [["", "Any"], ...models.map((one) => [one.id, one.name])], {
-          value: now.model[0] ?? "",
-        }),
-      select(
-        "Law",
-        "regulation",
-        [
-          ["", "Any"],
-          ["gdpr", "GDPR"],
-          ["ccpa", "CCPA"],
-        ],
-        { value: now.regulation[0] ?? "" },
-      ),
+      select("Due", "due", DUE, { value: found.due[0] ?? "" }),
+      choices.length > 0 && select("Model", "model", choices, { value: model }),
+      select("Law", "regulation", LAWS, { value: law }),
       input("Changed since", "updated_since", {
         type: "datetime-local",
-        value: toLocal(now.updated_since[0] ?? null),
+        value: toLocal(found.updated_since[0] ?? null),
       }),
       h("button", { class: "unseen", type: "submit", tabindex: "-1" }, "Search"),
     ),
