@@ -14,6 +14,7 @@ from app.http.problems import Problem, UnsupportedMediaType
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+_OTHERS = {"same-site", "cross-site"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _PLACE = r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
 _HOST = re.compile(_PLACE)
@@ -42,6 +43,13 @@ def require_own_page(request: Request, public_url: str | None) -> None:
         )
     if _has_body(request) and not _says_json(request):
         raise UnsupportedMediaType("With a session the body must be application/json.")
+
+
+def refuse_other_pages(request: Request) -> None:
+    """For what only reads: CrossSite if a browser says that a page of another origin asks. Such a
+    page gets at no answer, but that somebody has read something can itself be an entry."""
+    if _OTHERS & set(request.headers.getlist("sec-fetch-site")):
+        raise CrossSite("A session serves the pages of this service alone.")
 
 
 def _is_from_own_page(request: Request, public_url: str | None) -> bool:

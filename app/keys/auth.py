@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.http.origins import SAFE_METHODS, require_own_page
+from app.http.origins import SAFE_METHODS, refuse_other_pages, require_own_page
 from app.http.problems import Problem
 from app.http.rates import Rates
 from app.http.sessions import CurrentRuntime, Now
@@ -114,7 +114,9 @@ async def _find_by_cookie(
 ) -> Caller:
     """Where a call comes from is looked at first: another site's page must not learn by the answer
     whether somebody is logged in, nor make refusals count."""
-    if request.method not in SAFE_METHODS:
+    if request.method in SAFE_METHODS:
+        refuse_other_pages(request)
+    else:
         require_own_page(request, runtime.settings.public_url)
     look_ups: LookUps = request.app.state.look_ups
     # Of two cookies either may have been planted.

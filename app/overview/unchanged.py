@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.clock import utc_now
 from app.http.etags import VARY, matches
+from app.http.origins import CrossSite, refuse_other_pages
 from app.http.rates import Limit, RateLimited
 from app.keys import cookies
 from app.keys.looking_up import Holder, LookUps
@@ -90,6 +91,10 @@ class Unchanged:
         """None also where two things are shown, which the endpoint refuses."""
         said = request.headers.getlist("authorization")
         if not said:
+            try:
+                refuse_other_pages(request)
+            except CrossSite:
+                return None
             tokens = cookies.shown(request, self._public_url)
             return await self._look_ups.by_token(tokens[0], now=now) if len(tokens) == 1 else None
         scheme, key = get_authorization_scheme_param(said[0])

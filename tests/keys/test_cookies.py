@@ -133,6 +133,8 @@ def test_only_the_native_api_takes_cookies(
 
 # Pages
 
+OVERVIEW = "/api/v1/overview"
+
 OWN: dict[str, dict[str, str]] = {
     "the browser says so": {"Sec-Fetch-Site": "same-origin"},
     "and Host was changed on the way": {
@@ -186,7 +188,7 @@ def test_a_page_of_the_service_may_change_something(
 
 
 @pytest.mark.parametrize("why", FOREIGN)
-def test_no_other_page_may_and_reading_is_left_alone(
+def test_no_other_page_may_nor_read_if_the_browser_says_so(
     anonymous: TestClient, token: str, make_key: MakeKey, why: str
 ) -> None:
     key, headers = make_key(), sent({**cookie(token), **FOREIGN[why]})
@@ -204,9 +206,12 @@ def test_no_other_page_may_and_reading_is_left_alone(
         assert refused.json()["type"] == PROBLEM + "cross-site"
         assert "Set-Cookie" not in refused.headers
         assert "evil" not in refused.text
+    tag = anonymous.get(OVERVIEW, headers=bearer(key)).headers["ETag"]
+    may_read = FOREIGN[why].get("Sec-Fetch-Site") not in ("same-site", "cross-site")
     listed = anonymous.get(KEYS, headers=headers)
-    assert listed.status_code == 200
-    assert [one["name"] for one in listed.json()["items"]] == ["test", "test"]
+    polled = anonymous.get(OVERVIEW, headers=[*headers, *sent({"If-None-Match": tag})])
+    assert (listed.status_code, polled.status_code) == ((200, 304) if may_read else (403, 403))
+    assert not may_read or [one["name"] for one in listed.json()["items"]] == ["test", "test"]
 
 
 def test_of_two_headers_neither_counts(anonymous: TestClient, token: str) -> None:
