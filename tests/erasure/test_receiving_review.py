@@ -1,0 +1,152 @@
+"""What a round does to calls beside it (PostgreSQL)."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+
+from app.db import Database
+from app.erasure.tables import ErasureRequest
+from app.http import idempotency
+from app.runtime import Runtime
+from tests.erasure.conftest import URL
+from tests.erasure.crowd import SECONDS, Crowd, call, crowd, statuses
+
+__all__ = ["crowd"]
+
+
+@pytest.fixture(autouse=True)
+def only_where_several_write(database: Database) -> None:
+    if database.is_sqlite:
+        pytest.skip("on SQLite whoever writes is alone")
+
+
+def blocked(runtime: Runtime) -> int:
+    with runtime.database.read() as session:
+        waits = text(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return session.scalars(waits).one()
+
+
+def until(done: Any) -> None:
+    end = time.monotonic() + SECONDS
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_call_that_another_process_takes_in_alone_meets_no_deadlock(
+    crowd: Crowd, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same call at two processes: one has it in a round, the other has it alone."""
+    from app.erasure.receiving import Reception
+
+    same = call("ada", external_id="c-1", key="k-1")
+    reception, other, seen = Reception(crowd.reception._runtime), [], []
+    take = crowd.reception._round
+
+    def spy(calls: Any) -> Any:
+        seen.extend(one for one in calls if one.key == "k-1")
+        return take(calls)
+
+    crowd.reception._rounds._answer = spy
+    keep = idempotency.keep
+
+    with ThreadPoolExecutor(1) as threads:
+
+        def kept(session: Any, created: Any) -> None:
+            if len(created) > 1:
+                other.append(threads.submit(reception._alone, seen[0]))
+                until(lambda: blocked(runtime))
+            keep(session, created)
+
+        monkeypatch.setattr(idempotency, "keep", kept)
+        answers = crowd.send([same, call("ben", external_id="c-2", key="k-2")])
+        elsewhere = other[0].result(SECONDS)
+    assert statuses(answers) == [202, 202]
+    assert not isinstance(elsewhere, Exception), repr(elsewhere)[:200]
+    assert f"req_{elsewhere.id.hex}" == answers[0].json()["id"]
+
+
+def test_a_call_that_has_to_wait_keeps_no_other_waiting(crowd: Crowd, runtime: Runtime) -> None:
+    """Its external id is held by a transaction of another process that is stuck."""
+    assert crowd.api.post(URL, **call("ada", external_id="c-0")).status_code == 202
+    let_go = threading.Event()
+    held = threading.Event()
+
+    def hold() -> None:
+        with runtime.database.write() as session:
+            row = session.scalars(
+                select(ErasureRequest).where(ErasureRequest.external_id == "c-0")
+            ).one()
+            row.external_id = "c-1"
+            session.flush()
+            held.set()
+            let_go.wait(SECONDS)
+
+    with ThreadPoolExecutor(3) as threads:
+        threads.submit(hold)
+        assert held.wait(SECONDS)
+        stuck = threads.submit(crowd.api.post, URL, **call("ben", external_id="c-1"))
+        until(lambda: blocked(runtime))
+        free = threads.submit(crowd.api.post, URL, **call("cleo", external_id="c-2"))
+        try:
+            assert free.result(5).status_code == 202
+        finally:
+            let_go.set()
+            stuck.result(SECONDS)
+
+
+def test_a_bell_that_breaks_doubles_nothing(
+    crowd: Crowd, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has committed is not done again, whatever fails after the commit."""
+    from app import bell
+
+    def broken(settings: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def break_it(session: Any) -> None:
+        monkeypatch.setattr(bell, "ring", broken)
+
+    try:
+        crowd.send([call("ada"), call("ben"), call("cleo")], break_it)
+    except AssertionError:
+        pass  # the opener is told 500 as well
+    time.sleep(2)
+    with runtime.database.read() as session:
+        stored = session.scalars(select(func.count()).select_from(ErasureRequest)).one()
+    assert stored == 1 + 3
+
+
+def test_a_pool_that_is_empty_is_waited_for_once(
+    crowd: Crowd, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.erasure.receiving import Reception
+
+    calls: list[Any] = []
+    take = crowd.reception._round
+
+    def spy(some: Any) -> Any:
+        calls.extend(some)
+        return take(some)
+
+    crowd.reception._rounds._answer = spy
+    crowd.send([call("ada") for _ in range(5)])
+    reception = Reception(crowd.reception._runtime)
+    pool = reception._runtime.database.engine.pool
+    pool._timeout = 1.0  # type: ignore[attr-defined]
+    most = pool.size() + pool._max_overflow  # type: ignore[attr-defined]
+    held = [pool.connect() for _ in range(most)]
+    began = time.monotonic()
+    answers = reception._round(calls[-5:])
+    took = time.monotonic() - began
+    for one in held:
+        one.close()
+    assert all(isinstance(one, Exception) for one in answers)
+    assert took < 2.5, (took, [type(one).__name__ for one in answers])
