@@ -6,6 +6,7 @@ write lock from its first statement or waits for it; a transaction that reads fi
 would fail half-way.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -37,8 +38,20 @@ from sqlalchemy.types import DateTime, TypeDecorator
 if TYPE_CHECKING:
     import sqlite3  # 2 MB that a process on PostgreSQL goes without
 
+log = logging.getLogger("lotus.db")
+
 # How long a writer waits for the lock before the caller is told to come back.
 WRITE_WAIT_SECONDS = 30.0
+# How long nobody may answer on a connection to PostgreSQL. A firewall that forgot it, or a host
+# that went away, says nothing, and without these whoever uses it would wait for a quarter of an
+# hour. What a URL says itself counts.
+SILENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -110,8 +123,12 @@ class Database:
         nobody says."""
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        told = (
+            {} if self.is_sqlite else {k: v for k, v in SILENCE.items() if k not in self.url.query}
+        )
         self.engine = create_engine(
             self.url,
+            connect_args={} if self.is_sqlite else told,
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
@@ -151,8 +168,11 @@ class Database:
         with self._sessions(bind=self._writers[wait, rebuilds]) as session:
             with session.begin():
                 yield session
-            for action in session.info.pop("after_commit", {}).values():
-                action()
+            for name, action in session.info.pop("after_commit", {}).items():
+                try:
+                    action()
+                except Exception:  # what has committed has not failed
+                    log.exception("not done after a commit: %s", name)
 
     def settle(self) -> None:
         """On SQLite: moves the journal into the file, so that it keeps no deleted content either.

@@ -197,11 +197,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # wait for a tenth of a second each time.
         gc.collect()
         gc.freeze()
-    with watching(runtime), writing(runtime, app.state.refusals):
-        yield
-    app.state.look_ups.close()
-    app.state.reception.close()
-    runtime.close()
+    try:
+        with watching(runtime), writing(runtime, app.state.refusals):
+            yield
+    finally:
+        app.state.look_ups.close()
+        app.state.reception.close()
+        runtime.close()
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -2,8 +2,8 @@
 
 What costs is the way to the database and back, and not the row: sixteen calls that each look up a
 key cost sixteen ways, and one look for all of them costs one. Who finds nobody at work is answered
-at once, and who comes while all are at work waits for the next round, together with whoever else
-comes.
+at once, and who comes while a round is on its way waits for the next one, together with whoever
+else comes.
 
 An answer is never older than its question. So what held when a call came still holds in its answer:
 a key that was revoked before opens nothing.
@@ -14,26 +14,29 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
+_Waiting = list[tuple[Question, "asyncio.Future[Answer]"]]
+
 # How long a round says anything about the next one.
 REMEMBERED_SECONDS = 0.1
-
-_Waiting = list[tuple[Question, "asyncio.Future[Answer]"]]
+# A round that takes longer is stuck: at a lock, or with a connection that nobody answers any more.
+# Others do not wait for it.
+PATIENCE_SECONDS = 1.0
 
 
 class Rounds(Generic[Question, Answer]):
     """`answer` is called in a thread, with `most` questions at most, and gives as many answers in
     the same order; one that is an exception is raised to who asked. If it raises itself, all of
-    them are told.
+    them are told. Who has gone by then is left out.
 
-    Questions of one `group` are answered by one round after the other; groups do not wait for each
-    other, unless there are more than `threads`. Without groups, as many rounds as there are threads
-    may be on their way.
+    Questions of one `group` are answered by one round after the other, as long as none is stuck;
+    groups do not wait for each other, unless more than `threads` rounds are on their way.
 
     After a round of several the next one waits until as many have come, but no longer than that
     round took, nor than `linger` seconds: callers who were answered together come back one after
@@ -74,30 +77,46 @@ class Rounds(Generic[Question, Answer]):
         own.waiting.append((question, future))
         if own.enough is not None and len(own.waiting) >= own.together:
             own.enough.set()
-        if own.at_work < (self._at_once if group is None else 1):
-            own.at_work += 1
-            # What is logged in a round belongs to no single call.
-            task = loop.create_task(self._work(own), context=Context())
-            own.tasks.add(task)  # the loop itself would forget it
-            task.add_done_callback(own.tasks.discard)
+        self._see_to(own, loop)
         return await future
 
-    async def _work(self, own: "_Group[Question, Answer]") -> None:
+    def _see_to(self, own: "_Group[Question, Answer]", loop: asyncio.AbstractEventLoop) -> None:
+        """That who waits is answered: at once, or once who is at work turns out to be stuck."""
+        if not own.waiting:
+            return
+        if len(own.workers) < self._at_once and own.is_stuck(loop.time()):
+            worker = _Worker(loop.time())
+            own.workers.append(worker)
+            # What is logged in a round belongs to no single call.
+            task = loop.create_task(self._work(own, worker), context=Context())
+            own.tasks.add(task)  # the loop itself would forget it
+            task.add_done_callback(own.tasks.discard)
+        elif own.look_again is None:
+            own.look_again = loop.call_later(PATIENCE_SECONDS, self._look_again, own, loop)
+
+    def _look_again(self, own: "_Group[Question, Answer]", loop: asyncio.AbstractEventLoop) -> None:
+        own.look_again = None
+        self._see_to(own, loop)
+
+    async def _work(self, own: "_Group[Question, Answer]", me: "_Worker") -> None:
         loop = asyncio.get_running_loop()
         # Between the last look at who waits and the end of work nothing else runs, so nobody can
         # come in between and be forgotten.
         try:
             while own.waiting:
-                if loop.time() < own.ended + REMEMBERED_SECONDS:
+                me.began = loop.time()
+                if me.began < own.ended + REMEMBERED_SECONDS:
                     await self._wait_for_others(own)
                 some = own.waiting[: self._most]
                 del own.waiting[: self._most]
-                began = loop.time()
-                await self._one_round(some)
+                me.began = loop.time()
+                await self._one_round([one for one in some if not one[1].done()])
                 own.together, own.ended = len(some), loop.time()
-                own.took = own.ended - began
+                own.took = own.ended - me.began
+                if not own.is_stuck(own.ended, but=me):
+                    break  # it was I who was, and somebody else has taken over
         finally:
-            own.at_work -= 1
+            own.workers.remove(me)
 
     async def _wait_for_others(self, own: "_Group[Question, Answer]") -> None:
         if self._linger and len(own.waiting) < own.together:
@@ -111,6 +130,8 @@ class Rounds(Generic[Question, Answer]):
                 own.enough = None
 
     async def _one_round(self, some: "_Waiting[Question, Answer]") -> None:
+        if not some:
+            return
         loop = asyncio.get_running_loop()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self._at_once, thread_name_prefix=self._name)
@@ -118,6 +139,8 @@ class Rounds(Generic[Question, Answer]):
         answers: Sequence[Answer | Exception]
         try:
             answers = await loop.run_in_executor(self._threads, self._answer, questions)
+            if len(answers) != len(some):
+                raise ValueError(f"{len(answers)} answers to {len(some)} questions")
         except Exception as error:
             answers = [error] * len(some)
         except BaseException:  # the loop ends
@@ -132,6 +155,16 @@ class Rounds(Generic[Question, Answer]):
             else:
                 future.set_result(answer)
 
+    @property
+    def waiting(self) -> int | None:
+        """How many wait for a round to begin; None if nobody was ever there."""
+        groups = [own for groups in list(self._of.values()) for own in list(groups.values())]
+        return sum(len(own.waiting) for own in groups) if groups else None
+
+    @property
+    def is_busy(self) -> bool:
+        return any(own.workers for groups in list(self._of.values()) for own in groups.values())
+
     def close(self) -> None:
         """Ends the threads; whoever asks later begins new ones."""
         threads, self._threads = self._threads, None
@@ -139,11 +172,23 @@ class Rounds(Generic[Question, Answer]):
             threads.shutdown(wait=False)
 
 
+@dataclass(eq=False)
+class _Worker:
+    """`began`: its present round, by the clock of the loop."""
+
+    began: float
+
+
 class _Group(Generic[Question, Answer]):
     def __init__(self) -> None:
         self.waiting: _Waiting[Question, Answer] = []
-        self.at_work = 0
+        self.workers: list[_Worker] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.look_again: asyncio.TimerHandle | None = None
         # Of the last round: how many they were, how long it took and when it ended.
         self.together, self.took, self.ended = 0, 0.0, -math.inf
         self.enough: asyncio.Event | None = None
-        self.tasks: set[asyncio.Task[None]] = set()
+
+    def is_stuck(self, now: float, *, but: _Worker | None = None) -> bool:
+        """Nobody is at work, or whoever is has been for too long."""
+        return all(now - one.began >= PATIENCE_SECONDS for one in self.workers if one is not but)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from app import rounds
 from app.rounds import Rounds
 
 
@@ -16,8 +17,8 @@ class Slow:
         self.rounds: list[list[int]] = []
         self.begun = threading.Semaphore(0)
         self.let = threading.Semaphore(0)
-        rounds = Rounds(self._answer, name="test", threads=threads, most=most, linger=linger)
-        self.ask, self.close = rounds.ask, rounds.close
+        self.whole = Rounds(self._answer, name="test", threads=threads, most=most, linger=linger)
+        self.ask, self.close = self.whole.ask, self.whole.close
 
     def _answer(self, numbers: Sequence[int]) -> list[int | Exception]:
         self.rounds.append(list(numbers))
@@ -67,6 +68,27 @@ def test_one_round_that_is_stuck_does_not_stop_the_others() -> None:
         await wait_for(slow.begun)
         slow.let.release(2)
         assert await asyncio.gather(stuck, quick) == [2, 4]
+
+    asyncio.run(run())
+
+
+def test_a_round_that_was_stuck_leaves_the_work_to_who_took_over() -> None:
+    slow = Slow(threads=3)
+
+    async def run() -> None:
+        stuck = asyncio.create_task(slow.ask(1))
+        await wait_for(slow.begun)
+        await asyncio.sleep(rounds.PATIENCE_SECONDS)
+        second = asyncio.create_task(slow.ask(2))
+        await wait_for(slow.begun)
+        third = asyncio.create_task(slow.ask(3))
+        slow.let.release()  # of the first two, whichever
+        await asyncio.wait((stuck, second), return_when=asyncio.FIRST_COMPLETED)
+        slow.let.release(2)
+        assert await asyncio.gather(stuck, second, third) == [2, 4, 6]
+        assert slow.rounds == [[1], [2], [3]]
+        await asyncio.sleep(0)
+        assert not slow.whole.is_busy and slow.whole.waiting == 0
 
     asyncio.run(run())
 
@@ -131,12 +153,12 @@ def test_a_round_that_fails_fails_for_all_of_it_and_the_next_one_works() -> None
             raise OSError
         return list(numbers)
 
-    rounds = Rounds(answer, name="test", threads=1, most=10)
+    ask = Rounds(answer, name="test", threads=1, most=10).ask
 
     async def run() -> int:
-        both = await asyncio.gather(rounds.ask(1), rounds.ask(2), return_exceptions=True)
+        both = await asyncio.gather(ask(1), ask(2), return_exceptions=True)
         assert [type(one) for one in both] == [OSError, OSError]
-        return await rounds.ask(3)
+        return await ask(3)
 
     assert asyncio.run(run()) == 3
 

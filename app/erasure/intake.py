@@ -19,9 +19,7 @@ from app.erasure.submission import (
     check_wanted,
     submission_time,
 )
-from app.erasure.tables import (
-    ErasureRequest,
-)
+from app.erasure.tables import ErasureRequest
 from app.http.problems import Problem
 from app.ids import new_id
 from app.keyring import Keyring
@@ -73,6 +71,9 @@ def submit_all(
     the same external id. Then IntegrityError means that another call has just taken one of these
     ids, and nothing is stored: to be repeated one by one.
     """
+    assert len(wanted) == 1 or not any(
+        one.submission.sample_ids or one.submission.accompany for one in wanted
+    )
     jurisdiction = _keep_models_still(session, controller)
     answers: list[Accepted | Problem | None] = _repeats(session, controller, wanted)
     cases: dict[int, Case] = {}

@@ -30,6 +30,10 @@ _LIMITED_WAIT = text(f"SET LOCAL lock_timeout = {WAIT_MILLISECONDS}")
 # The same for several calls together, each of which can still be carried out by itself.
 _SHORT_WAIT = text("SET LOCAL lock_timeout = 1000")
 _TABLE: Any = IdempotencyKey.__table__
+_GIVE_BACK = delete(_TABLE).where(
+    _TABLE.c.controller_id == bindparam("controller"),
+    _TABLE.c.key.in_(bindparam("keys", expanding=True)),
+)
 _KNOWN = select(_TABLE.c.key).where(
     _TABLE.c.controller_id == bindparam("controller"),
     _TABLE.c.key.in_(bindparam("keys", expanding=True)),
@@ -99,8 +103,7 @@ class Once:
         `resource` is the id of what it is going to create, where that is known already."""
         if self.key is None:
             return None
-        if session.get_bind().dialect.name == "postgresql":
-            session.execute(_LIMITED_WAIT)
+        limit_wait(session)
         while not _reserve(session, self.row(resource)):
             known = session.get(IdempotencyKey, (self._controller, self.key))
             if known is None:
@@ -125,7 +128,7 @@ class Once:
             row.resource_id = resource
 
 
-def known(session: Session, controller: UUID, calls: Sequence[Once]) -> list[bool]:
+def repeated(session: Session, controller: UUID, calls: Sequence[Once]) -> list[bool]:
     """Which of these calls of one controller have a key that an earlier call had."""
     keys = [call.key for call in calls if call.key is not None]
     if not keys:
@@ -134,16 +137,30 @@ def known(session: Session, controller: UUID, calls: Sequence[Once]) -> list[boo
     return [call.key in found for call in calls]
 
 
-def keep(session: Session, created: Sequence[tuple[Once, UUID]]) -> None:
-    """What these calls created, under their keys, of which no two are the same. IntegrityError if
-    another call has just taken one of them."""
-    rows = [call.row(resource) for call, resource in created if call.key is not None]
+def reserve(session: Session, calls: Sequence[tuple[Once, UUID]]) -> None:
+    """The keys of these calls, of which no two are the same, are theirs until they commit, each for
+    what it is going to create. IntegrityError if another call has just taken one of them. As in
+    `Once.earlier`, before anything else is written: who locks in another order meets a deadlock."""
+    rows = [call.row(resource) for call, resource in calls if call.key is not None]
     if rows:
         session.execute(insert(_TABLE), sorted(rows, key=lambda row: bytes(row["key"])))
 
 
+def give_back(session: Session, controller: UUID, calls: Sequence[Once]) -> None:
+    """The keys of calls that failed: they may be used again."""
+    keys = [call.key for call in calls if call.key is not None]
+    if keys:
+        session.execute(_GIVE_BACK, {"controller": controller, "keys": keys})
+
+
+def limit_wait(session: Session) -> None:
+    """For whatever other transactions hold, be it a key of a call: then OperationalError."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_LIMITED_WAIT)
+
+
 def wait_briefly(session: Session) -> None:
-    """For other transactions that hold what this one wants, be it a key of a call."""
+    """The same, where each of several calls can still be carried out by itself."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(_SHORT_WAIT)
 

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from app.http.methods import Methods
@@ -19,6 +20,8 @@ log = logging.getLogger("lotus.http")
 
 TYPE_PREFIX = "urn:lotus-unlearning:problem:"
 MEDIA_TYPE = "application/problem+json"
+# What the database says of itself, and the pool that has no connection left.
+DATABASE_AWAY = (OperationalError, NoConnection)
 
 
 class FieldError(BaseModel):
@@ -173,6 +176,14 @@ def field_errors(errors: Sequence[Any]) -> list[FieldError]:
     return shown
 
 
+def database_away() -> Unavailable:
+    return Unavailable(
+        "The database does not answer at present. Repeat the call; with an Idempotency-Key or an "
+        "external id it cannot take effect twice.",
+        headers={"Retry-After": "5"},
+    )
+
+
 def answer(problem: Problem) -> JSONResponse:
     return JSONResponse(
         problem.document(),
@@ -222,16 +233,12 @@ def install(app: FastAPI, methods: Methods) -> None:
             )
         )
 
-    @app.exception_handler(OperationalError)
-    def database(request: Request, error: OperationalError) -> JSONResponse:
+    def database(request: Request, error: Exception) -> JSONResponse:
         log.error("database error", exc_info=error)
-        return answer(
-            Unavailable(
-                "The database does not answer at present. Repeat the call; with an Idempotency-Key "
-                "or an external id it cannot take effect twice.",
-                headers={"Retry-After": "5"},
-            )
-        )
+        return answer(database_away())
+
+    for kind in DATABASE_AWAY:
+        app.exception_handler(kind)(database)
 
     @app.exception_handler(HTTPException)
     def framework(request: Request, error: HTTPException) -> JSONResponse:

@@ -52,6 +52,9 @@ class RateLimited(Problem):
 
 
 class Calls(Protocol):
+    # Whether `wait` itself may take a while.
+    is_far: bool
+
     def wait(self, who: str, rate: Rate) -> float:
         """0 if the caller may go on, and the call is counted; otherwise how many seconds must pass
         first, and it is not."""
@@ -59,6 +62,8 @@ class Calls(Protocol):
 
 class CallsHere:
     """Counted in the memory of this process."""
+
+    is_far = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -83,6 +88,8 @@ class CallsHere:
 
 class CallsInRedis:
     """Counted together with those of other processes."""
+
+    is_far = True
 
     def __init__(self, url: str) -> None:
         # Where no Redis is set nobody needs these, and they take a while to load.
@@ -141,10 +148,10 @@ class Limit:
     async def take_from_loop(self, who: str) -> None:
         """`take`, where nothing may wait: a thread waits for Redis."""
         if self.rate is not None:
-            if isinstance(self._calls, CallsHere):
-                self.take(who)
-            else:
+            if self._calls.is_far:
                 await to_thread.run_sync(self.take, who)
+            else:
+                self.take(who)
 
     def take(self, who: str) -> None:
         """Counts a call, or raises RateLimited."""

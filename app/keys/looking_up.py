@@ -2,6 +2,7 @@
 found is never kept, so a key that was revoked opens nothing from that moment on."""
 
 import hmac
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,15 +12,18 @@ from uuid import UUID
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
+from app.http import problems
 from app.keys import service, sessions
 from app.keys.tables import ApiKey, BrowserSession
 from app.rounds import Rounds
 from app.runtime import Runtime
 
+log = logging.getLogger("lotus.keys")
+
 # Of an IN list; calls beyond it wait for the next round.
 TOGETHER = 200
-# One that is stuck, because its connection is, must not keep everybody waiting.
-AT_ONCE = 2
+# One look at a time, unless some are stuck.
+THREADS = 8
 
 _KEY = (
     ApiKey.id,
@@ -81,7 +85,7 @@ class LookUps:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._rounds: Rounds[Shown, Holder | None] = Rounds(
-            self._look, name="look-up", most=TOGETHER, threads=AT_ONCE
+            self._look, name="look-up", most=TOGETHER, threads=THREADS
         )
 
     async def by_key(self, presented: str, *, now: datetime) -> Holder | None:
@@ -100,9 +104,14 @@ class LookUps:
             return None
         return found if found.is_valid(now) else None
 
-    def _look(self, shown: Sequence[Shown]) -> list[Holder | None]:
-        with self._runtime.database.read() as session:
-            found = look_up(session, set(shown))
+    def _look(self, shown: Sequence[Shown]) -> Sequence[Holder | Exception | None]:
+        try:
+            with self._runtime.database.read() as session:
+                found = look_up(session, set(shown))
+        except problems.DATABASE_AWAY as error:
+            # Logged once, and not for each of them.
+            log.error("keys not looked up", exc_info=error)
+            return [problems.database_away() for _ in shown]
         return [found.get(one) for one in shown]
 
     def close(self) -> None:

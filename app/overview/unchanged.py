@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.clock import utc_now
 from app.http.etags import VARY, matches
 from app.http.origins import CrossSite, refuse_other_pages
+from app.http.problems import Unavailable, answer
 from app.http.rates import Limit, RateLimited
 from app.keys import cookies
 from app.keys.looking_up import Holder, LookUps
@@ -56,7 +57,12 @@ class Unchanged:
             and scope["method"] == "GET"
             and not scope["query_string"]
         ):
-            tag = await self._unchanged(Request(scope))
+            try:
+                tag = await self._unchanged(Request(scope))
+            except Unavailable as away:
+                scope["route"] = self._route
+                await answer(away)(scope, receive, send)
+                return
             if tag is not None:
                 scope["route"] = self._route
                 headers = [(b"etag", tag), VARY]

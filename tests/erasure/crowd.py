@@ -39,9 +39,8 @@ class Crowd:
 
     def waiting(self) -> int:
         """-1 if nobody is at work."""
-        loops = list(self.reception._rounds._of.values())
-        own = [one for groups in loops for one in list(groups.values())]
-        return sum(len(one.waiting) for one in own) if own else -1
+        rounds = self.reception.rounds
+        return (rounds.waiting or 0) if rounds.is_busy else -1
 
     def send(
         self, calls: Sequence[Call], meanwhile: Callable[[Session], None] | None = None

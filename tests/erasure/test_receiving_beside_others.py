@@ -90,16 +90,11 @@ def test_a_key_that_another_process_is_using_keeps_its_own_call_waiting_alone(
             assert over.wait(SECONDS)
 
     with ThreadPoolExecutor(1) as threads:
-
-        def begin() -> None:
-            other.append(threads.submit(use))
-            assert taken.wait(SECONDS)
-
-        other: list[Any] = []
-        once_a_round_has_looked(monkeypatch, begin)
+        other = threads.submit(use)
+        assert taken.wait(SECONDS)
         answers = crowd.send([call("ada", key="k-1"), call("ben", key="k-2"), call("cleo")])
         over.set()
-        other[0].result(SECONDS)
+        other.result(SECONDS)
     assert statuses(answers) == [409, 202, 202]
     assert answers[0].json()["type"].endswith(":idempotency-key-in-use")
     with runtime.database.read() as session:
