@@ -14,7 +14,6 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -25,9 +24,6 @@ _Waiting = list[tuple[Question, "asyncio.Future[Answer]"]]
 
 # How long a round says anything about the next one.
 REMEMBERED_SECONDS = 0.1
-# A round that takes longer is stuck: at a lock, or with a connection that nobody answers any more.
-# Others do not wait for it.
-PATIENCE_SECONDS = 1.0
 
 
 class Rounds(Generic[Question, Answer]):
@@ -35,8 +31,10 @@ class Rounds(Generic[Question, Answer]):
     the same order; one that is an exception is raised to who asked. If it raises itself, all of
     them are told. Who has gone by then is left out.
 
-    Questions of one `group` are answered by one round after the other, as long as none is stuck;
-    groups do not wait for each other, unless more than `threads` rounds are on their way.
+    Questions of one `group` are answered by one round after the other; groups do not wait for each
+    other, unless more than `threads` rounds are on their way. A round that takes longer than
+    `patience` seconds is stuck, at a lock, or with a connection that nobody answers any more: the
+    next one begins beside it, and asks its questions again if they are `repeatable`.
 
     After a round of several the next one waits until as many have come, but no longer than that
     round took, nor than `linger` seconds: callers who were answered together come back one after
@@ -53,8 +51,12 @@ class Rounds(Generic[Question, Answer]):
         most: int,
         threads: int,
         linger: float = 0.0,
+        patience: float = 1.0,
+        repeatable: bool = False,
     ) -> None:
         self._answer = answer
+        self._patience = patience
+        self._repeatable = repeatable
         self._linger = linger
         self._most = most
         self._at_once = threads
@@ -82,23 +84,24 @@ class Rounds(Generic[Question, Answer]):
 
     def _see_to(self, own: "_Group[Question, Answer]", loop: asyncio.AbstractEventLoop) -> None:
         """That who waits is answered: at once, or once who is at work turns out to be stuck."""
-        if not own.waiting:
-            return
-        if len(own.workers) < self._at_once and own.is_stuck(loop.time()):
-            worker = _Worker(loop.time())
+        is_stuck = own.is_stuck(loop.time(), self._patience)
+        if self._repeatable and is_stuck:
+            own.waiting[:0] = [one for worker in own.workers for one in worker.give_up()]
+        if own.waiting and is_stuck and len(own.workers) < self._at_once:
+            worker = _Worker[Question, Answer](loop.time())
             own.workers.append(worker)
             # What is logged in a round belongs to no single call.
             task = loop.create_task(self._work(own, worker), context=Context())
             own.tasks.add(task)  # the loop itself would forget it
             task.add_done_callback(own.tasks.discard)
-        elif own.look_again is None:
-            own.look_again = loop.call_later(PATIENCE_SECONDS, self._look_again, own, loop)
+        if own.look_again is None and (own.waiting or own.workers):
+            own.look_again = loop.call_later(self._patience, self._look_again, own, loop)
 
     def _look_again(self, own: "_Group[Question, Answer]", loop: asyncio.AbstractEventLoop) -> None:
         own.look_again = None
         self._see_to(own, loop)
 
-    async def _work(self, own: "_Group[Question, Answer]", me: "_Worker") -> None:
+    async def _work(self, own: "_Group[Question, Answer]", me: "_Worker[Question, Answer]") -> None:
         loop = asyncio.get_running_loop()
         # Between the last look at who waits and the end of work nothing else runs, so nobody can
         # come in between and be forgotten.
@@ -109,11 +112,12 @@ class Rounds(Generic[Question, Answer]):
                     await self._wait_for_others(own)
                 some = own.waiting[: self._most]
                 del own.waiting[: self._most]
-                me.began = loop.time()
+                me.began, me.some = loop.time(), some
                 await self._one_round([one for one in some if not one[1].done()])
+                me.some = []
                 own.together, own.ended = len(some), loop.time()
                 own.took = own.ended - me.began
-                if not own.is_stuck(own.ended, but=me):
+                if not own.is_stuck(own.ended, self._patience, but=me):
                     break  # it was I who was, and somebody else has taken over
         finally:
             own.workers.remove(me)
@@ -172,23 +176,29 @@ class Rounds(Generic[Question, Answer]):
             threads.shutdown(wait=False)
 
 
-@dataclass(eq=False)
-class _Worker:
-    """`began`: its present round, by the clock of the loop."""
+class _Worker(Generic[Question, Answer]):
+    def __init__(self, began: float) -> None:
+        # Of its present round, by the clock of the loop.
+        self.began = began
+        self.some: _Waiting[Question, Answer] = []
 
-    began: float
+    def give_up(self) -> "_Waiting[Question, Answer]":
+        some, self.some = self.some, []
+        return [one for one in some if not one[1].done()]
 
 
 class _Group(Generic[Question, Answer]):
     def __init__(self) -> None:
         self.waiting: _Waiting[Question, Answer] = []
-        self.workers: list[_Worker] = []
+        self.workers: list[_Worker[Question, Answer]] = []
         self.tasks: set[asyncio.Task[None]] = set()
         self.look_again: asyncio.TimerHandle | None = None
         # Of the last round: how many they were, how long it took and when it ended.
         self.together, self.took, self.ended = 0, 0.0, -math.inf
         self.enough: asyncio.Event | None = None
 
-    def is_stuck(self, now: float, *, but: _Worker | None = None) -> bool:
+    def is_stuck(
+        self, now: float, patience: float, *, but: "_Worker[Question, Answer] | None" = None
+    ) -> bool:
         """Nobody is at work, or whoever is has been for too long."""
-        return all(now - one.began >= PATIENCE_SECONDS for one in self.workers if one is not but)
+        return all(now - one.began >= patience for one in self.workers if one is not but)

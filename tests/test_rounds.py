@@ -3,21 +3,21 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from app import rounds
 from app.rounds import Rounds
 
 
 class Slow:
     """Doubles numbers, a round at a time, each as soon as it is let."""
 
-    def __init__(self, threads: int = 1, most: int = 100, linger: float = 0.0) -> None:
+    def __init__(self, threads: int = 1, most: int = 100, **rest: Any) -> None:
         self.rounds: list[list[int]] = []
         self.begun = threading.Semaphore(0)
         self.let = threading.Semaphore(0)
-        self.whole = Rounds(self._answer, name="test", threads=threads, most=most, linger=linger)
+        self.whole = Rounds(self._answer, name="test", threads=threads, most=most, **rest)
         self.ask, self.close = self.whole.ask, self.whole.close
 
     def _answer(self, numbers: Sequence[int]) -> list[int | Exception]:
@@ -78,7 +78,7 @@ def test_a_round_that_was_stuck_leaves_the_work_to_who_took_over() -> None:
     async def run() -> None:
         stuck = asyncio.create_task(slow.ask(1))
         await wait_for(slow.begun)
-        await asyncio.sleep(rounds.PATIENCE_SECONDS)
+        await asyncio.sleep(1.0)  # which is how long others wait for it
         second = asyncio.create_task(slow.ask(2))
         await wait_for(slow.begun)
         third = asyncio.create_task(slow.ask(3))
@@ -89,6 +89,21 @@ def test_a_round_that_was_stuck_leaves_the_work_to_who_took_over() -> None:
         assert slow.rounds == [[1], [2], [3]]
         await asyncio.sleep(0)
         assert not slow.whole.is_busy and slow.whole.waiting == 0
+
+    asyncio.run(run())
+
+
+def test_questions_that_can_be_repeated_are_when_their_round_is_stuck() -> None:
+    slow = Slow(threads=3, patience=0.1, repeatable=True)
+
+    async def run() -> None:
+        asked = [asyncio.create_task(slow.ask(number)) for number in (1, 2)]
+        await wait_for(slow.begun)
+        await wait_for(slow.begun)
+        assert slow.rounds[0] == slow.rounds[1] == [1, 2]
+        slow.let.release()
+        assert await asyncio.gather(*asked) == [2, 4]
+        slow.let.release(3)
 
     asyncio.run(run())
 

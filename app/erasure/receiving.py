@@ -39,7 +39,7 @@ log = logging.getLogger("lotus.erasure")
 # Requests in one transaction: other writers wait no longer than these take.
 TOGETHER = 50
 # A controller whose models are just being registered keeps its own calls waiting, and no others.
-THREADS = 8
+THREADS = 16
 # Calls that are carried out alone at the same time.
 ALONE = 16
 ATTEMPTS = 3

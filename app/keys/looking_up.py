@@ -22,8 +22,9 @@ log = logging.getLogger("lotus.keys")
 
 # Of an IN list; calls beyond it wait for the next round.
 TOGETHER = 200
-# One look at a time, unless some are stuck.
-THREADS = 8
+# One look at a time, unless some are stuck: each connection of the pool may be a dead one.
+THREADS = 40
+PATIENCE_SECONDS = 0.25
 
 _KEY = (
     ApiKey.id,
@@ -85,7 +86,12 @@ class LookUps:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._rounds: Rounds[Shown, Holder | None] = Rounds(
-            self._look, name="look-up", most=TOGETHER, threads=THREADS
+            self._look,
+            name="look-up",
+            most=TOGETHER,
+            threads=THREADS,
+            patience=PATIENCE_SECONDS,
+            repeatable=True,
         )
 
     async def by_key(self, presented: str, *, now: datetime) -> Holder | None:
