@@ -128,8 +128,8 @@ class SmallMemory(nn.Module):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_halved_batches_give_the_weights_of_whole_ones(name: str, features: Case) -> None:
-    # At SCRUB's first ascent student and teacher are the same model: its gradient is rounding alone,
-    # whose signs differ from processor to processor, and Adam makes whole steps of it.
+    # At SCRUB's first ascent student and teacher are the same model: its gradient is rounding
+    # alone, whose signs differ from processor to processor, and Adam makes whole steps of it.
     settings = {"max_epochs": 0} if name == "scrub" else {}
     whole, _ = unlearn(name, features, **settings)
     halved = SmallMemory(copy.deepcopy(features.model))
