@@ -160,14 +160,16 @@ class Rounds(Generic[Question, Answer]):
                 future.set_result(answer)
 
     @property
-    def waiting(self) -> int | None:
-        """How many wait for a round to begin; None if nobody was ever there."""
-        groups = [own for groups in list(self._of.values()) for own in list(groups.values())]
-        return sum(len(own.waiting) for own in groups) if groups else None
+    def waiting(self) -> int:
+        """How many wait for a round to begin."""
+        return sum(len(own.waiting) for own in self._groups())
 
     @property
     def is_busy(self) -> bool:
-        return any(own.workers for groups in list(self._of.values()) for own in groups.values())
+        return any(own.workers for own in self._groups())
+
+    def _groups(self) -> "list[_Group[Question, Answer]]":
+        return [own for groups in list(self._of.values()) for own in list(groups.values())]
 
     def close(self) -> None:
         """Ends the threads; whoever asks later begins new ones."""

@@ -3,6 +3,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from traceback import format_exception
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -10,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.config import Settings
-from app.db import Database, after_commit
+from app.db import SILENCE, Database, after_commit
 from app.keys.tables import Controller
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -128,3 +129,36 @@ def test_settings_that_lack_a_secret_name_it_and_show_nothing(
     assert "LOTUS_PSEUDONYM_KEY" in str(caught.value)
     assert "hunter2" not in str(caught.value) and "c2VjcmV0" not in str(caught.value)
     assert "hunter2" not in repr(Settings.model_construct(database_url="x://u:hunter2@db"))
+
+
+def test_what_fails_after_a_commit_is_no_failure(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = list[str]()
+
+    def fail() -> None:
+        raise RuntimeError("can't start new thread")
+
+    with database.write() as session:
+        after_commit(session, "bell", fail)
+        after_commit(session, "other", lambda: done.append("other"))
+    assert done == ["other"]
+    assert "not done after a commit: bell" in caplog.text
+
+
+def test_a_silent_connection_to_postgresql_has_an_end_that_the_url_may_set(
+    database: Database,
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("of a server")
+    for url, expected in (
+        (database.url, SILENCE["tcp_user_timeout"]),
+        (database.url.update_query_dict({"tcp_user_timeout": "5000"}), "5000"),
+    ):
+        one = Database(url)
+        with one.engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            told = raw.info.get_parameters()
+        one.dispose()
+        assert told["tcp_user_timeout"] == expected
+        assert told["connect_timeout"] == SILENCE["connect_timeout"]

@@ -194,6 +194,7 @@ def test_who_has_gone_takes_no_answer_from_others() -> None:
         return await stays
 
     assert asyncio.run(run()) == 6
+    assert slow.rounds == [[1], [3]]
 
 
 def test_a_second_loop_is_served_as_well_and_so_is_who_comes_after_the_end() -> None:

@@ -15,7 +15,8 @@ from app.audit.tables import PendingEntry
 from app.canonical import canonical_json, instant_text
 
 _GATHERED = "audit entries"
-_INSERT = insert(PendingEntry.__table__)  # type: ignore[arg-type]
+_TABLE: Any = PendingEntry.__table__
+_INSERT = insert(_TABLE)
 
 
 def entry_bytes(facts: Facts, *, now: datetime) -> bytes:

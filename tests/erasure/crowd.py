@@ -16,8 +16,9 @@ from app.erasure import intake, receiving
 from app.keys import changing, service
 from app.keys.tables import Controller
 from app.runtime import Runtime
+from tests.conftest import MakeKey
 from tests.erasure.conftest import URL
-from tests.erasure.factories import submission
+from tests.erasure.factories import add_dataset, add_model, people, submission
 
 Call = dict[str, Any]
 SECONDS = 30.0
@@ -40,7 +41,7 @@ class Crowd:
     def waiting(self) -> int:
         """-1 if nobody is at work."""
         rounds = self.reception.rounds
-        return (rounds.waiting or 0) if rounds.is_busy else -1
+        return rounds.waiting if rounds.is_busy else -1
 
     def send(
         self, calls: Sequence[Call], meanwhile: Callable[[Session], None] | None = None
@@ -95,3 +96,14 @@ def together(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 def statuses(answers: Sequence[Response]) -> list[int]:
     return [answer.status_code for answer in answers]
+
+
+def of_another_controller(crowd: Crowd, make_key: MakeKey) -> str:
+    """A key of a controller who has a model of his own, trained on 7 rows of ada."""
+    theirs = make_key(controller="other")
+    crowd.api.get(URL, headers={"Authorization": f"Bearer {theirs}"})
+    with crowd.runtime.database.write() as session:
+        rows = people(ada=7)
+        dataset = add_dataset(crowd.runtime, session, rows, name="theirs", controller="other")
+        add_model(session, dataset, name="theirs")
+    return theirs

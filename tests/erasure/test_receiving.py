@@ -24,8 +24,16 @@ from app.runtime import Runtime
 from app.webhooks.tables import WebhookDelivery
 from tests.conftest import MakeKey
 from tests.erasure.conftest import URL
-from tests.erasure.crowd import SECONDS, Crowd, call, crowd, statuses, together
-from tests.erasure.factories import add_dataset, add_model, people, submission
+from tests.erasure.crowd import (
+    SECONDS,
+    Crowd,
+    call,
+    crowd,
+    of_another_controller,
+    statuses,
+    together,
+)
+from tests.erasure.factories import submission
 
 __all__ = ["crowd", "together"]
 
@@ -170,11 +178,7 @@ def test_a_key_that_is_revoked_meanwhile_stops_its_own_call_alone(
 def test_calls_of_two_controllers_stay_apart(
     crowd: Crowd, runtime: Runtime, make_key: MakeKey, together: list[int]
 ) -> None:
-    theirs = make_key(controller="other")
-    crowd.api.get(URL, headers={"Authorization": f"Bearer {theirs}"})
-    with runtime.database.write() as session:
-        dataset = add_dataset(runtime, session, people(ada=7), name="theirs", controller="other")
-        add_model(session, dataset, name="theirs")
+    theirs = of_another_controller(crowd, make_key)
     with ThreadPoolExecutor(2) as threads:
         both = [
             threads.submit(crowd.api.post, URL, **one)
