@@ -163,6 +163,8 @@ def add_item(
     session: Session, request: ErasureRequest, model: Model, found: Found, cause: Cause
 ) -> ErasureItem:
     """A scheduled item; the caller settles or moves the request."""
+    # `relapses` has a default on both sides. If it is left to them, SQLAlchemy writes the items of
+    # a batch as one long statement, made anew each time.
     item = ErasureItem(
         id=new_id(),
         request_id=request.id,
@@ -171,6 +173,7 @@ def add_item(
         forget_count=found.train,
         held_out_count=found.held_out,
         accepted_at=cause.now,
+        relapses=0,
     )
     create_item(session, item, cause, controller=request.controller_id)
     return item
