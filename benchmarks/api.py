@@ -5,6 +5,8 @@
 
 Intake      requests accepted a second, by as many connections, against a bare endpoint that puts
             one row in (`bare_api.py`); with key, idempotency, look-up, audit and due date
+Bulk        rows a second of one file, against the same requests as calls of their own; memory of
+            the process before and after
 Status      one request read again and again, against a bare endpoint that reads one row
 Overview    polls of `/overview` that are answered 304, against a bare endpoint without a database;
             then 200 dashboards, each of which polls every two seconds
@@ -12,9 +14,9 @@ Stored      lists, filters, the overview and the export with so many requests st
             same service with almost none; memory of the process before and after
 Process     seconds until the first answer, and resident memory
 
-`--overview` leaves out intake, status and the export. Each server is a process of its own with one
-worker of uvicorn; bare and whole take turns, and medians over the turns are given. Client and
-PostgreSQL share the machine with them.
+`--overview` leaves out intake, bulk, status and the export. Each server is a process of its own,
+with one worker of uvicorn; bare and whole take turns, and medians over the turns are given. Client
+and PostgreSQL share the machine with them.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ from pathlib import Path
 from typing import Any
 
 from app import migrate
+from app.erasure.bulk import MOST_ROWS
 from app.ids import new_id
+from benchmarks import api_bulk
 from benchmarks.api_servers import Server, environment, serving
 from benchmarks.api_table import DASHBOARDS, lines
 from benchmarks.audit import databases, settings_for
@@ -223,6 +227,9 @@ def measure(dialect: str, given: argparse.Namespace) -> dict[str, Any]:
             found |= polled(server, key, given)
             found["resident_mb_loaded"] = server.resident_mb
             found["questions_few"] = asked(server, key, given)
+            if not given.overview:
+                found |= api_bulk.taken_in(server, key, given.rows)
+                found["bulk_ratio"] = found["bulk_per_second"] / found["intake_per_second"]
         print(f"  {json.dumps(found)}", file=sys.stderr)
         fill(database, known, given.stored)
         with serving(WHOLE, variables) as server:
@@ -263,7 +270,7 @@ def _ask(server: Server, path: str, key: str | None, body: bytes | None) -> tupl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="short turns, 20,000 stored")
+    parser.add_argument("--quick", action="store_true", help="short turns, less stored")
     parser.add_argument("--overview", action="store_true", help="only what concerns the overview")
     parser.add_argument("--database", nargs="+", default=["sqlite", "postgresql"])
     parser.add_argument("--connections", type=int, default=16)
@@ -273,6 +280,7 @@ def main() -> None:
     for name in [name for name in os.environ if name.startswith("LOTUS_")]:
         del os.environ[name]
     given.stored = given.stored or (20_000 if given.quick else 1_000_000)
+    given.rows = 5_000 if given.quick else MOST_ROWS
     given.seconds, given.rounds, given.polling = (2.0, 2, 10.0) if given.quick else (5.0, 3, 60.0)
     results = [measure(dialect, given) for dialect in given.database]
     said = machine()

@@ -25,6 +25,13 @@ def lines(results: list[dict[str, Any]], given: argparse.Namespace) -> list[tupl
             line("  p99, ms", f"{name}_p99_ms", ".1f"),
             line("  p99, whole / bare", f"{name}_p99_ratio", ".2f"),
         ]
+    if "bulk_ratio" in results[0]:
+        found += [
+            line(f"rows of a file of {given.rows:,} a second", "bulk_per_second", ".0f"),
+            line("  against calls of their own", "bulk_ratio", ".2f"),
+            line("  MB resident before", "bulk_mb_before", ".0f"),
+            line("  MB resident after", "bulk_mb_after", ".0f"),
+        ]
     for name, where in (("", "few stored"), ("stored_", f"{given.stored:,} stored")):
         found += [
             line(f"{DASHBOARDS} dashboards, {where}: polls", f"{name}dashboards_polls", ".0f"),
