@@ -21,6 +21,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -46,11 +47,13 @@ from app.db import Database
 from benchmarks.audit_intake import intake
 from benchmarks.report import machine, table, write_json
 from tests.databases import database_of_its_own, fleet_settings
-from tests.servers import _started_postgresql, folder_for, postgresql_programs
+from tests.servers import create_cluster, folder_for, postgresql_programs, running_cluster
 
 NOW = datetime(2026, 3, 1, 12, 30, 5, 40, tzinfo=UTC)
 CONTROLLER = UUID("0195a000-0000-7000-8000-000000000001")
 CHUNK = 20_000
+# PostgreSQL with its own defaults: it waits for the disk, and keeps statistics of its tables.
+AS_IT_COMES: dict[str, str] = {}
 
 
 def facts(number: int) -> kinds.RequestMoved:
@@ -174,16 +177,13 @@ def databases(dialect: str) -> Iterator[Database]:
     programs = postgresql_programs()
     if programs is None:
         raise SystemExit("PostgreSQL is not installed: --database sqlite")
-    with (
-        folder_for("lotus-benchmark-") as home,
-        _started_postgresql(programs, home) as server,
-        database_of_its_own(server) as database,
-    ):
-        with database.write() as session:  # a service waits for its disk
-            name = session.scalar(text("SELECT current_database()"))
-            session.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = on'))
-        database.dispose()
-        yield database
+    with folder_for("lotus-benchmark-") as home:
+        create_cluster(programs, home)
+        with (
+            running_cluster(programs, home, AS_IT_COMES, end=signal.SIGQUIT) as server,
+            database_of_its_own(server) as database,
+        ):
+            yield database
 
 
 def measure(dialect: str, size: int, *, quick: bool, log_only: bool) -> dict[str, Any]:
