@@ -1,15 +1,29 @@
-"""A file of deletion requests in one call, as `benchmarks.api` measures it."""
+"""A file of deletion requests in one call: part of `benchmarks.api`, and a program of its own.
+
+    python -m benchmarks.api_bulk [--rows N] [--database NAME ...]
+
+By itself it sends the file to a service that is just installed, as whoever begins with what has
+piled up does: PostgreSQL has not counted the values of any table then.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import os
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
+from app import migrate
+from app.erasure.bulk import MOST_ROWS
 from app.ids import new_id
-from benchmarks.api_servers import Server
-from benchmarks.stored import PERSONS, URL
+from benchmarks.api_servers import Server, environment, serving
+from benchmarks.databases import databases, settings_for
+from benchmarks.report import table
+from benchmarks.stored import PERSONS, URL, prepared
 from tests.erasure.factories import submission
 
 LINES_AT_ONCE = 500
@@ -76,3 +90,37 @@ async def _last_line(reader: asyncio.StreamReader) -> bytes:
         end = (end + await reader.readexactly(size))[-10_000:]
         await reader.readexactly(2)
     return end.rstrip(b"\n").rpartition(b"\n")[2]
+
+
+def sent_to_a_new_service(dialect: str, rows: int) -> dict[str, float]:
+    with databases(dialect) as database, tempfile.TemporaryDirectory() as folder:
+        migrate.upgrade(database)
+        settings = settings_for(database, Path(folder))
+        key = prepared(settings).key
+        with serving("app.main:create_app", environment(settings)) as server:
+            return taken_in(server, key, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=MOST_ROWS)
+    parser.add_argument("--database", nargs="+", default=["sqlite", "postgresql"])
+    given = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith("LOTUS_")]:
+        del os.environ[name]
+    found = [sent_to_a_new_service(dialect, given.rows) for dialect in given.database]
+    rates = (f"{one['bulk_per_second']:.0f}" for one in found)
+    memory = (f"{one['bulk_mb_before']:.0f}, {one['bulk_mb_after']:.0f}" for one in found)
+    print(
+        table(
+            ["", *given.database],
+            [
+                (f"rows of a file of {given.rows:,} a second, new service", *rates),
+                ("  MB resident before, after", *memory),
+            ],
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -21,13 +21,10 @@ import argparse
 import json
 import os
 import random
-import signal
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,18 +39,14 @@ from app.audit.log import entry_bytes
 from app.audit.merkle import Subtrees, leaf_hash
 from app.audit.tables import AuditEntry, AuditNode
 from app.certificates.verify import check_inclusion
-from app.config import Settings
 from app.db import Database
 from benchmarks.audit_intake import intake
+from benchmarks.databases import databases, settings_for
 from benchmarks.report import machine, table, write_json
-from tests.databases import database_of_its_own, fleet_settings
-from tests.servers import create_cluster, folder_for, postgresql_programs, running_cluster
 
 NOW = datetime(2026, 3, 1, 12, 30, 5, 40, tzinfo=UTC)
 CONTROLLER = UUID("0195a000-0000-7000-8000-000000000001")
 CHUNK = 20_000
-# PostgreSQL with its own defaults: it waits for the disk, and keeps statistics of its tables.
-AS_IT_COMES: dict[str, str] = {}
 
 
 def facts(number: int) -> kinds.RequestMoved:
@@ -157,33 +150,6 @@ def checking(database: Database, size: int) -> dict[str, Any]:
         "check_entries": result.entries,
         "least_cpu_seconds": least,
     }
-
-
-def settings_for(database: Database, folder: Path) -> Settings:
-    if database.is_sqlite:
-        url = database.url.render_as_string()
-        return Settings(data_dir=folder, database_url=url)
-    return Settings(data_dir=folder, **fleet_settings(database))
-
-
-@contextmanager
-def databases(dialect: str) -> Iterator[Database]:
-    if dialect == "sqlite":
-        with tempfile.TemporaryDirectory() as folder:
-            database = Database(f"sqlite:///{folder}/lotus.db")
-            yield database
-            database.dispose()
-        return
-    programs = postgresql_programs()
-    if programs is None:
-        raise SystemExit("PostgreSQL is not installed: --database sqlite")
-    with folder_for("lotus-benchmark-") as home:
-        create_cluster(programs, home)
-        with (
-            running_cluster(programs, home, AS_IT_COMES, end=signal.SIGQUIT) as server,
-            database_of_its_own(server) as database,
-        ):
-            yield database
 
 
 def measure(dialect: str, size: int, *, quick: bool, log_only: bool) -> dict[str, Any]:

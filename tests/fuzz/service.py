@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app import migrate
 from benchmarks.api_servers import environment, serving
-from benchmarks.audit import databases, settings_for
+from benchmarks.databases import databases, settings_for
 from tests.fuzz.stock import Stock, fill
 from tests.opendsr.conftest import DOMAIN, issue
 
